@@ -1,0 +1,123 @@
+"""Where every artifact lives. Nothing else in thaw spells a path of the project."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from thaw.errors import ThawError
+from thaw.params import PARAMS_FILE
+
+
+def find_root(start: Path | None = None) -> Path:
+    """The project that `start` (the current folder by default) stands in: the nearest folder with params.yaml.
+
+    Raises ThawError where there is none.
+    """
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / PARAMS_FILE).is_file() and (folder / "dvc.yaml").is_file():
+            return folder
+    raise ThawError(f"{here} is not in a thaw project; change to a folder that has params.yaml and dvc.yaml above it.")
+
+
+@dataclass(frozen=True)
+class Artifacts:
+    """The paths of one project. Methods take the name of a variant."""
+
+    root: Path
+
+    @property
+    def params(self) -> Path:
+        """The parameters."""
+        return self.root / PARAMS_FILE
+
+    def profile(self, name: str) -> Path:
+        """The budget called `name`."""
+        return self.root / "profiles" / f"{name}.yaml"
+
+    @property
+    def classifier(self) -> Path:
+        """The feature network's weights, with its accuracy in the header."""
+        return self.root / "reference" / "classifier.safetensors"
+
+    @property
+    def classifier_metrics(self) -> Path:
+        """The feature network's accuracy and checksum."""
+        return self.root / "reference" / "classifier.json"
+
+    @property
+    def statistics(self) -> Path:
+        """Mean and covariance of the test images' features, and the real-vs-real floor."""
+        return self.root / "reference" / "statistics.safetensors"
+
+    @property
+    def floor(self) -> Path:
+        """Frechet distance of real images to real images, by the number of images."""
+        return self.root / "reference" / "floor.csv"
+
+    def models(self, variant: str) -> Path:
+        """The folder of a variant's weights."""
+        return self.root / "models" / variant
+
+    def description(self, variant: str) -> Path:
+        """What the weights of a variant are."""
+        return self.models(variant) / "model.json"
+
+    def weights(self, variant: str, seed: int, point: str = "best") -> Path:
+        """Weights of one training at one point: `best`, or a milestone such as `0.5`."""
+        return self.models(variant) / f"seed-{seed}" / f"{point}.safetensors"
+
+    def checkpoint(self, variant: str, seed: int) -> Path:
+        """Where an interrupted training goes on from; outside DVC, which deletes outputs before a rerun."""
+        return self.root / ".thaw" / "checkpoints" / variant / f"seed-{seed}"
+
+    def samples(self, variant: str) -> Path:
+        """The images drawn from a variant, and its restorations."""
+        return self.root / "samples" / variant / "samples.safetensors"
+
+    def metrics(self, variant: str) -> Path:
+        """Headline values."""
+        return self.root / "metrics" / f"{variant}.json"
+
+    def intervals(self, variant: str) -> Path:
+        """Every metric with its interval and n."""
+        return self.root / "plots" / "intervals" / f"{variant}.csv"
+
+    def loss(self, variant: str) -> Path:
+        """Loss curves of every training."""
+        return self.root / "plots" / "loss" / f"{variant}.csv"
+
+    def fid(self, variant: str) -> Path:
+        """fid_classifier by milestone."""
+        return self.root / "plots" / "fid" / f"{variant}.csv"
+
+    def normality(self, variant: str) -> Path:
+        """The schedule, and the distance of z_t from N(0, 1), by t."""
+        return self.root / "plots" / "normality" / f"{variant}.csv"
+
+    @property
+    def summary(self) -> Path:
+        """Every metric of every variant."""
+        return self.root / "plots" / "summary.csv"
+
+    def sheet(self, variant: str, name: str) -> Path:
+        """A sheet of image tiles without labels."""
+        return self.root / "sheets" / variant / f"{name}.png"
+
+    @property
+    def figures(self) -> Path:
+        """The folder of drawn figures, each with its caption beside it."""
+        return self.root / "figures"
+
+    def run(self, variant: str) -> Path:
+        """How long each stage of a variant took, and where; not an output of DVC."""
+        return self.root / "runs" / f"{variant}.json"
+
+    @property
+    def report(self) -> Path:
+        """The report's source."""
+        return self.root / "report"
+
+    @property
+    def book(self) -> Path:
+        """The rendered report."""
+        return self.report / "_book"

@@ -1,0 +1,321 @@
+"""The schema of params.yaml: everything that decides a result, typed, with no key that nothing reads.
+
+Options of a named choice (a degradation, network, sampler or schedule) are the keyword arguments of the thing it
+names; `thaw.choices` checks them, because only the code of that thing knows them.
+"""
+
+import difflib
+import io
+import re
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from thaw.errors import ThawError
+from thaw.files import replacing
+
+PARAMS_FILE = "params.yaml"
+VARIANT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+
+
+class Strict(BaseModel):
+    """A block of params.yaml in which an unknown key is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class Choice(BaseModel):
+    """A thing chosen by the name of the module that implements it; every other key is one of its options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    name: str
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The keys beside `name`."""
+        return dict(self.model_extra or {})
+
+
+class Data(Strict):
+    """Which images, and how they are brought to one size, one number of channels and one range."""
+
+    dataset: str
+    path: str
+    size: Annotated[int, Field(ge=8, le=1024)]
+    channels: Literal[1, 3]
+    half_range: Annotated[float, Field(gt=0)]
+    validation_fraction: Annotated[float, Field(gt=0, lt=1)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Train(Strict):
+    """What a variant is trained to do; a change here retrains it."""
+
+    degradation: Choice
+    target: Literal["noise", "clean", "velocity"]
+    network: Choice
+    ema_decay: Annotated[float, Field(ge=0, lt=1)]
+
+
+class Sample(Strict):
+    """How a trained variant is sampled; a change here resamples and never retrains."""
+
+    sampler: Choice
+    latent: Choice
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Variant(Strict):
+    """One model of the comparison, with the defaults filled in."""
+
+    train: Train
+    sample: Sample
+
+
+def _not_a_bool(value: object) -> object:
+    if isinstance(value, bool):
+        raise ValueError("should be a number")
+    return value
+
+
+Fraction = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, le=1)]
+
+
+class TrainBudget(Strict):
+    """What training one network costs. Counts are of images, so that they do not depend on the batch size."""
+
+    images: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=1)]
+    optimizer: Literal["adam"]
+    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate_schedule: Literal["cosine", "constant"]
+    warmup_steps: Annotated[int, Field(ge=0)]
+    final_learning_rate: Annotated[float, Field(ge=0, le=1)]
+    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    milestones: Annotated[list[Fraction], Field(min_length=1)]
+    validations: Annotated[int, Field(ge=1)]
+    validation_images: Annotated[int, Field(ge=2)]
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(set(self.seeds)) != len(self.seeds):
+            raise ValueError("seeds should all differ")
+        if self.milestones != sorted(set(self.milestones)) or self.milestones[-1] != 1:
+            raise ValueError("milestones should be growing fractions of the training that end with 1")
+        if self.images < self.batch_size:
+            raise ValueError("images should be at least one batch_size")
+        return self
+
+
+class SampleBudget(Strict):
+    """How many images are drawn from a trained variant, in how many steps."""
+
+    images: Annotated[int, Field(ge=2)]
+    reconstructions: Annotated[int, Field(ge=2)]
+    milestone_images: Annotated[int, Field(ge=2)]
+    steps: Annotated[int, Field(ge=1)]
+    strip_steps: Annotated[int, Field(ge=1)]
+
+
+class EvaluateBudget(Strict):
+    """What measuring the samples costs."""
+
+    resamples: Annotated[int, Field(ge=20)]
+    test_images: Annotated[int, Field(ge=2)]
+
+
+class Budget(Strict):
+    """What sets the cost of a run. `thaw profile NAME` writes this block from profiles/NAME.yaml."""
+
+    profile: str
+    train: dict[str, TrainBudget]
+    sample: SampleBudget
+    evaluate: EvaluateBudget
+
+
+class Classifier(Strict):
+    """Training of the feature network behind fid_classifier and class_preservation."""
+
+    epochs: Annotated[int, Field(ge=1)]
+    batch_size: Annotated[int, Field(ge=2)]
+    learning_rate: Annotated[float, Field(gt=0)]
+    seed: Annotated[int, Field(ge=0)]
+
+
+class Evaluation(Strict):
+    """What the evaluation measures with."""
+
+    classifier: Classifier
+    confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class Normality(Strict):
+    """The test of z_t against N(0, 1)."""
+
+    images: Annotated[int, Field(ge=1)]
+    draws: Annotated[int, Field(ge=1)]
+    points: Annotated[int, Field(ge=2)]
+    significance: Annotated[float, Field(gt=0, lt=1)]
+
+
+def _partial(block: type[BaseModel]) -> type[BaseModel]:
+    fields: dict[str, Any] = {name: (field.annotation, None) for name, field in block.model_fields.items()}
+    return create_model(f"Default{block.__name__}", __config__=ConfigDict(extra="forbid", frozen=True), **fields)
+
+
+class Defaults(Strict):
+    """What every variant has unless it says otherwise."""
+
+    train: _partial(Train) = Field(default_factory=_partial(Train))  # type: ignore[valid-type]
+    sample: _partial(Sample) = Field(default_factory=_partial(Sample))  # type: ignore[valid-type]
+
+
+class Params(Strict):
+    """All of params.yaml, with `defaults` merged into every variant."""
+
+    threads: Annotated[int, Field(ge=1)]
+    data: Data
+    budget: Budget
+    defaults: Defaults
+    variants: Annotated[dict[str, Variant], Field(min_length=1)]
+    normality: Normality
+    evaluation: Evaluation
+    studies: dict[str, Any]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _merge_defaults(cls, content: Any) -> Any:
+        if not isinstance(content, dict) or not isinstance(content.get("variants"), dict):
+            return content
+        defaults = content.get("defaults") or {}
+        merged = {
+            name: {
+                block: {**(defaults.get(block) or {}), **(variant.get(block) or {})} for block in ("train", "sample")
+            }
+            | {key: value for key, value in variant.items() if key not in ("train", "sample")}
+            if isinstance(variant, dict)
+            else variant
+            for name, variant in content["variants"].items()
+        }
+        return {**content, "variants": merged}
+
+    def variant(self, name: str) -> Variant:
+        """The variant called `name`. Raises ThawError, with the nearest name, where there is none."""
+        if name not in self.variants:
+            raise ThawError(
+                f"{PARAMS_FILE}: variants has no {name}{suggest(name, self.variants)}; "
+                f"it has {', '.join(self.variants)}."
+            )
+        return self.variants[name]
+
+    def train_budget(self, name: str) -> TrainBudget:
+        """The training budget of the network that the variant called `name` uses."""
+        network = self.variant(name).train.network.name
+        return self.budget.train[network]
+
+
+def read_params(path: Path = Path(PARAMS_FILE)) -> Params:
+    """Read and check params.yaml.
+
+    Raises ThawError, naming the file, the key, the value and what is allowed, at the first thing wrong.
+    """
+    content = read_yaml(path)
+    try:
+        params = Params.model_validate(content)
+    except ValidationError as error:
+        raise ThawError(f"{path.name}: {explain(error, Params)}") from None
+    for name, variant in params.variants.items():
+        if not VARIANT_NAME.fullmatch(name):
+            raise ThawError(
+                f"{path.name}: variants.{name} is not a name thaw can use for files; "
+                "take lower-case letters and digits, with single hyphens between."
+            )
+        network = variant.train.network.name
+        if network not in params.budget.train:
+            raise ThawError(
+                f"{path.name}: variants.{name}.train.network.name is {network}, for which budget.train has no entry"
+                f"{suggest(network, params.budget.train)}; add budget.train.{network} or choose one of "
+                f"{', '.join(params.budget.train)}."
+            )
+    return params
+
+
+def read_yaml(path: Path) -> Any:
+    """The plain content of a YAML 1.2 file, where 1e-4 is a number. Raises ThawError where it cannot be read."""
+    try:
+        return YAML(typ="safe", pure=True).load(path.read_text())
+    except FileNotFoundError:
+        raise ThawError(
+            f"{path.name} is not in {path.parent.resolve()}; run thaw from a folder of a thaw project."
+        ) from None
+    except YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" line {mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "it is not YAML"
+        raise ThawError(f"{path.name}{where}: {problem}; mend the YAML there.") from None
+
+
+def write_profile(params: Path, profile: Path) -> None:
+    """Replace the block `budget` of `params` by the one of `profile`, keeping comments and order of all else.
+
+    Raises ThawError where either file is not valid; then nothing is written.
+    """
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 120
+    read_yaml(params)
+    budget = read_yaml(profile)
+    if not isinstance(budget, dict) or list(budget) != ["budget"]:
+        raise ThawError(f"{profile.name}: the one key of a profile is budget; move everything below it.")
+    document = yaml.load(params.read_text())
+    document["budget"] = yaml.load(profile.read_text())["budget"]
+    text = io.StringIO()
+    yaml.dump(document, text)
+    with replacing(params) as temporary:
+        temporary.write_text(text.getvalue())
+        read_params(temporary)
+
+
+def suggest(word: str, known: Iterable[str]) -> str:
+    """A clause that names the nearest of the known words, or nothing where none is near."""
+    near = difflib.get_close_matches(word.replace("-", "_"), [k.replace("-", "_") for k in known], n=1, cutoff=0.5)
+    match = [k for k in known if near and k.replace("-", "_") == near[0]]
+    return f" (did you mean {match[0]}?)" if match else ""
+
+
+def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") -> str:
+    """One sentence on the first thing that pydantic found wrong."""
+    # An unknown key explains the missing one beside it, so it is the one to name.
+    first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
+    key = ".".join([*([prefix] if prefix else []), *(str(part) for part in first["loc"])])
+    if first["type"] == "extra_forbidden":
+        known = _keys_at(model, first["loc"][:-1])
+        word = str(first["loc"][-1])
+        return f"{key} is not a key that thaw knows{suggest(word, known)}; allowed here: {', '.join(known)}."
+    if first["type"] == "missing":
+        return f"the key {key} is missing; add it (profiles/ and README.md show every key)."
+    value = first["input"]
+    shown = f" is {value!r}" if not isinstance(value, Mapping | list) else ""
+    message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
+    nearest = ""
+    if first["type"] == "literal_error":
+        nearest = suggest(str(value), re.findall(r"'([^']+)'", message))
+    return f"{key}{shown}, but {'it ' if shown else ''}{message}{nearest}."
+
+
+def _keys_at(model: type[BaseModel], location: tuple[int | str, ...]) -> list[str]:
+    """The keys that the schema allows at a place."""
+    here: Any = model
+    for part in location:
+        if isinstance(here, type) and issubclass(here, BaseModel):
+            here = here.model_fields[str(part)].annotation
+        else:
+            here = here.__args__[-1]  # dict[str, X] at one of its keys
+        while hasattr(here, "__metadata__"):
+            here = here.__origin__
+    return list(here.model_fields) if isinstance(here, type) and issubclass(here, BaseModel) else []
