@@ -1,0 +1,77 @@
+"""A folder of image files as a dataset."""
+
+import os
+from pathlib import Path
+
+import torch
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from thaw.data.images import TEST_FRACTION, Images, from_picture, split
+from thaw.errors import ThawError
+from thaw.params import Data
+
+SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp"}
+
+
+def read_folder(data: Data, folder: Path) -> tuple[Images, Images]:
+    """Read the (training, test) images below `folder`.
+
+    They are those of its sub-folders train/ and test/ where it has both; else a seeded tenth of all is the test set.
+    Where every image stands in a sub-folder, and there are two of these or more, their names in alphabetical order
+    are the labels 0, 1, ... Files are taken in the order of their names.
+    Raises ThawError, naming the folder or the file, where there is no image or one cannot be read.
+    """
+    if not folder.is_dir():
+        raise ThawError(
+            f"{data.path} is not a folder; put the images there, or set data.path in params.yaml to theirs."
+        )
+    has_parts = (folder / "train").is_dir() and (folder / "test").is_dir()
+    parts = ["train", "test"] if has_parts else ["."]
+    files = [_files(data, folder, part) for part in parts]
+    images = [
+        Images(_read(data, folder, part, paths), labels)
+        for part, paths, labels in zip(parts, files, _labels(files), strict=True)
+    ]
+    return (images[0], images[1]) if has_parts else split(images[0], TEST_FRACTION, data.seed)
+
+
+def _files(data: Data, folder: Path, part: str) -> list[Path]:
+    """Find the image files of a part, relative to it. Hidden ones are thumbnails and leavings of the system."""
+    found = [
+        (Path(parent) / name).relative_to(folder / part)
+        for parent, _, names in os.walk(folder / part, followlinks=True)
+        for name in names
+        if Path(name).suffix.lower() in SUFFIXES
+    ]
+    visible = [path for path in found if not any(step.startswith(".") for step in path.parts)]
+    if not visible:
+        raise ThawError(
+            f"{Path(data.path) / part} has no image files; put some there ({', '.join(sorted(SUFFIXES))}), "
+            "or set data.path in params.yaml to the folder that has them."
+        )
+    return sorted(visible, key=lambda path: path.as_posix())
+
+
+def _labels(files: list[list[Path]]) -> list[Tensor] | list[None]:
+    """Give for each part the classes of its files, int64 (N,), or None where the folders do not tell classes apart."""
+    names = sorted({path.parts[0] for part in files for path in part})
+    in_folders = all(len(path.parts) > 1 for part in files for path in part)
+    if not in_folders or len(names) < 2:
+        return [None for _ in files]
+    number = {name: index for index, name in enumerate(names)}
+    return [torch.tensor([number[path.parts[0]] for path in part]) for part in files]
+
+
+def _read(data: Data, folder: Path, part: str, files: list[Path]) -> Tensor:
+    """Read the pictures of a part, uint8 (N, C, size, size)."""
+    pixels = torch.empty((len(files), data.channels, data.size, data.size), dtype=torch.uint8)
+    for index, path in enumerate(files):
+        try:
+            with Image.open(folder / part / path) as picture:
+                # Cameras store how they were held beside the picture instead of turning it.
+                pixels[index] = from_picture(ImageOps.exif_transpose(picture), data.size, data.channels)
+        except Exception as error:  # Pillow's decoders raise whatever a broken file makes them raise
+            shown = Path(data.path) / part / path
+            raise ThawError(f"{shown} cannot be read as an image ({error}); mend it or take it away.") from None
+    return pixels
