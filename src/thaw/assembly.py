@@ -1,0 +1,98 @@
+"""A variant's four choices, found by name, constructed, and checked against each other."""
+
+import typing
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from thaw.choices import create, find, options
+from thaw.diffusion.degradation import Degradation, Mixture, Shape
+from thaw.diffusion.objectives import TARGETS, Target
+from thaw.errors import ThawError
+from thaw.params import PARAMS_FILE, Data, Params, Sample, Train, suggest
+
+GIVEN_TO_SAMPLERS = ("degradation", "noise", "callback", "half_range")
+GIVEN_TO_LATENTS = ("generator", "images")
+
+
+def image_shape(data: Data) -> Shape:
+    """(C, H, W) of the data."""
+    return (data.channels, data.size, data.size)
+
+
+def build_degradation(train: Train, shape: Shape, key: str) -> Degradation:
+    """The degradation that a train block names, for images of `shape`; `key` locates the block in params.yaml."""
+    degradation: Degradation = create(
+        "degradation", train.degradation, f"{key}.degradation", shape=shape, key=f"{key}.degradation"
+    )
+    return degradation
+
+
+def build_target(train: Train, degradation: Degradation, key: str) -> Target:
+    """The prediction target. Raises ThawError where the degradation has no source that it could be made of."""
+    if train.target != "clean" and not isinstance(degradation, Mixture):
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}.target is {train.target}, which needs a source that is mixed into the image, but "
+            f"{train.degradation.name} has none; take clean."
+        )
+    target: Target = TARGETS[train.target](degradation)
+    return target
+
+
+def build_network(train: Train, shape: Shape, key: str) -> nn.Module:
+    """The network, in channels-last memory, with weights as torch's generator draws them."""
+    network: nn.Module = create("network", train.network, f"{key}.network", shape=shape)
+    return network.to(memory_format=torch.channels_last)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """A checked sample block: the sampler's function and options, and the latent's name and options."""
+
+    sampler: Callable[..., Tensor]
+    sampler_options: dict[str, Any]
+    latent: str
+    latent_options: dict[str, Any]
+
+
+def build_sampling(sample: Sample, degradation: Degradation, key: str) -> Sampling:
+    """Check a sample block against the degradation. Raises ThawError where the two do not go together."""
+    sampler = find("sampler", sample.sampler.name, f"{key}.sampler")
+    needed = typing.get_type_hints(sampler)["degradation"]
+    if not isinstance(degradation, needed):
+        why = "a source drawn from N(0, I)" if isinstance(degradation, Mixture) else "a source mixed into the image"
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}.sampler.name is {sample.sampler.name}, which needs {why}, but "
+            f"{_snake(degradation)} has none; take cold_naive, cold_improved or direct."
+        )
+    if sample.latent.name not in degradation.latents:
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}.latent.name is {sample.latent.name!r}, which is no latent of "
+            f"{_snake(degradation)}{suggest(sample.latent.name, degradation.latents)}; "
+            f"there are {', '.join(degradation.latents)}."
+        )
+    latent = degradation.latents[sample.latent.name]
+    return Sampling(
+        sampler,
+        options(sampler, sample.sampler, f"{key}.sampler", GIVEN_TO_SAMPLERS),
+        sample.latent.name,
+        options(latent, sample.latent, f"{key}.latent", GIVEN_TO_LATENTS),
+    )
+
+
+def check(params: Params) -> None:
+    """Refuse, before any work, whatever does not go together. Raises ThawError with the reason."""
+    shape = image_shape(params.data)
+    for name, variant in params.variants.items():
+        degradation = build_degradation(variant.train, shape, f"variants.{name}.train")
+        build_target(variant.train, degradation, f"variants.{name}.train")
+        build_sampling(variant.sample, degradation, f"variants.{name}.sample")
+        with torch.device("meta"):
+            build_network(variant.train, shape, f"variants.{name}.train")
+
+
+def _snake(degradation: Degradation) -> str:
+    return type(degradation).__module__.rsplit(".", 1)[-1]

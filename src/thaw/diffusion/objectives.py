@@ -1,0 +1,94 @@
+"""What the network is asked to predict, and how its answer is read.
+
+Each target is a class with the network's regression target, (x, source, t) -> Tensor, and the estimate of the image
+in its output, (output, z, t) -> Tensor; all of shape (B, C, H, W).
+"""
+
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from thaw.diffusion.degradation import Degradation, Mixture
+
+
+class Target(Protocol):
+    """A quantity that determines the image, given z_t and t."""
+
+    def regress(self, x: Tensor, source: Tensor | None, t: Tensor) -> Tensor:
+        """What the network should answer."""
+
+    def clean(self, output: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """The image that an answer implies."""
+
+
+class Noise:
+    """The source: epsilon of DDPM (Ho et al. 2020, equation 14)."""
+
+    def __init__(self, degradation: Mixture) -> None:
+        self.degradation = degradation
+
+    def regress(self, x: Tensor, source: Tensor | None, t: Tensor) -> Tensor:
+        """The source itself."""
+        assert source is not None, "only a mixture can have this target"
+        return source
+
+    def clean(self, output: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """X = (z - sqrt(1 - alpha_bar) epsilon) / sqrt(alpha_bar)."""
+        return self.degradation.solve_clean(z, output, t)
+
+
+class Clean:
+    """The image (cold diffusion: Bansal et al. 2022, equation 1)."""
+
+    def __init__(self, degradation: Degradation) -> None:
+        pass
+
+    def regress(self, x: Tensor, source: Tensor | None, t: Tensor) -> Tensor:
+        """The image itself."""
+        return x
+
+    def clean(self, output: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """The output itself."""
+        return output
+
+
+class Velocity:
+    """v = sqrt(alpha_bar) source - sqrt(1 - alpha_bar) x (Salimans and Ho 2022, section 4)."""
+
+    def __init__(self, degradation: Mixture) -> None:
+        self.degradation = degradation
+
+    def regress(self, x: Tensor, source: Tensor | None, t: Tensor) -> Tensor:
+        """The velocity of the mixture."""
+        assert source is not None, "only a mixture can have this target"
+        a, b = self.degradation.coefficients(t)
+        return a * source - b * x
+
+    def clean(self, output: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """X = sqrt(alpha_bar) z - sqrt(1 - alpha_bar) v."""
+        a, b = self.degradation.coefficients(t)
+        return a * z - b * output
+
+
+TARGETS: dict[str, Any] = {"noise": Noise, "clean": Clean, "velocity": Velocity}
+
+
+def losses(
+    network: nn.Module,
+    degradation: Degradation,
+    target: Target,
+    x: Tensor,
+    t: Tensor,
+    source: Tensor | None,
+) -> Tensor:
+    """Mean squared error of the network's answer, one number per image, of shape (B,).
+
+    x is (B, C, H, W) in the data's range, t int64 of shape (B,) in 1..T. The degradation runs in float32: what a blur
+    knows lies in its low bits.
+    """
+    with torch.autocast(x.device.type, enabled=False):
+        z = degradation.degrade(x, t, source)
+        answer = target.regress(x, source, t)
+    output = network(z, t.to(z.dtype) / degradation.steps)
+    return (output.float() - answer).square().flatten(1).mean(1)

@@ -1,0 +1,47 @@
+"""Layers that more than one network uses."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LayerNorm(nn.Module):
+    """Normalisation over (C, H, W), as nn.LayerNorm([C, H, W]), computed on a channels-last view of the input.
+
+    The mean over all of C, H and W does not care for their order, so a tensor in channels-last memory needs no copy.
+    """
+
+    def __init__(self, channels: int, height: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(height, width, channels))
+        self.bias = nn.Parameter(torch.zeros(height, width, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normalised x, (B, C, H, W)."""
+        return F.layer_norm(x.movedim(1, -1), self.weight.shape, self.weight, self.bias).movedim(-1, 1)
+
+
+class Float32Conv2d(nn.Conv2d):
+    """A convolution outside autocast: the first layer, which reads what a degradation leaves in the low bits."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The convolution of x in float32."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(x.float())
+
+
+class TimeFeatures(nn.Module):
+    """sin and cos-1 of tau at frequencies 0 and 2 pi 1.5^i, i = 0..14: tau (B,) to (B, 32)."""
+
+    frequencies: Tensor
+    features = 32
+
+    def __init__(self) -> None:
+        super().__init__()
+        geometric = 2 * torch.pi * 1.5 ** torch.arange(15, dtype=torch.float64)
+        self.register_buffer("frequencies", torch.cat([torch.zeros(1), geometric]).float(), persistent=False)
+
+    def forward(self, tau: Tensor) -> Tensor:
+        """Features of shape (B, 32), in float32."""
+        angle = tau.float()[:, None] * self.frequencies
+        return torch.cat([angle.sin(), angle.cos() - 1], dim=1)
