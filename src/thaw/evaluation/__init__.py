@@ -1,0 +1,1 @@
+"""Evaluation: the feature network, the metrics, and how far each can be trusted."""

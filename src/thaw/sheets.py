@@ -1,0 +1,29 @@
+"""Sheets: image tiles side by side in one lossless PNG, without labels or gaps, for figures to cut apart again."""
+
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+from PIL import Image
+from torch import Tensor
+
+from thaw.files import replacing
+
+STRIP_IMAGES = 4
+STRIP_COLUMNS = 11
+"""A strip shows a process in eleven columns: every tenth of its T steps, both ends included."""
+
+
+def write_sheet(path: Path, rows: list[Tensor]) -> None:
+    """Write rows of tiles, each uint8 of shape (columns, C, H, W), as one picture; all rows have as many columns."""
+    bands = [np.concatenate(list(row.movedim(1, -1).numpy()), axis=1) for row in rows]  # (H, columns W, C)
+    pixels = np.concatenate(bands, axis=0)
+    with replacing(path) as temporary:
+        Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary, optimize=True)
+
+
+def read_sheet(path: Path, size: int) -> npt.NDArray[np.uint8]:
+    """The tiles of a sheet, uint8 of shape (rows, columns, size, size) or (rows, columns, size, size, 3)."""
+    pixels = np.asarray(Image.open(path))
+    rows, columns = pixels.shape[0] // size, pixels.shape[1] // size
+    return pixels.reshape(rows, size, columns, size, *pixels.shape[2:]).swapaxes(1, 2)

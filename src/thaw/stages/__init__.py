@@ -1,0 +1,1 @@
+"""One module a DVC stage: read its parameters, call the library, write its artifacts."""

@@ -1,0 +1,101 @@
+"""Draw images from a trained variant, restore test images with it, and lay out the sheets that show both."""
+
+import time
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from thaw.artifacts import Artifacts
+from thaw.data import Dataset, read_dataset, to_uint8
+from thaw.diffusion.denoising import subsequence
+from thaw.loading import load_model
+from thaw.model import Model
+from thaw.params import SampleBudget, read_params
+from thaw.progress import Meter
+from thaw.randomness import generator
+from thaw.runs import record
+from thaw.sheets import STRIP_COLUMNS, STRIP_IMAGES, write_sheet
+from thaw.training.checkpoint import write_tensors
+
+SHOWN = 64
+"""Images on a sheet of samples."""
+
+
+def run(artifacts: Artifacts, variant: str) -> None:
+    """Write samples/VARIANT and the sheets samples, milestones, reconstructions and chain.
+
+    The images, all float32 and unclamped: `unconditional.SEED`, `full.SEED` and `half.SEED` (restorations from t = T
+    and T/2 of the test images numbered in `restored`), and `milestone.POINT` of the first seed.
+    """
+    began = time.monotonic()
+    params = read_params(artifacts.params)
+    torch.set_num_threads(params.threads)
+    budget, seed = params.budget.sample, params.variant(variant).sample.seed
+    dataset = read_dataset(params.data, artifacts.root)
+    first = load_model(artifacts, variant, params)
+    seeds, milestones = first.seeds, first.milestones
+    restored = torch.randperm(len(dataset.test), generator=generator("restored"))[: budget.reconstructions]
+    x = dataset.to_range(dataset.test.pixels[restored])
+
+    drawn: dict[str, Tensor] = {"restored": restored}
+    total = len(seeds) * budget.images + len(milestones) * budget.milestone_images
+    with Meter(f"sample {variant}", total, "images") as meter:
+        done = 0
+
+        def images(model: Model, count: int) -> Tensor:
+            nonlocal done
+            made = model.sample(count, seed, progress=lambda n: meter.update(done + n))
+            done += count
+            return made
+
+        for point in milestones:
+            drawn[f"milestone.{point}"] = images(
+                load_model(artifacts, variant, params, point=point).model, budget.milestone_images
+            )
+        for s in seeds:
+            model = load_model(artifacts, variant, params, seed=s).model
+            drawn[f"unconditional.{s}"] = images(model, budget.images)
+            drawn[f"full.{s}"] = model.reconstruct(x, model.degradation.steps, seed)
+            drawn[f"half.{s}"] = model.reconstruct(x, max(1, model.degradation.steps // 2), seed)
+    write_tensors(artifacts.samples(variant), drawn)
+    _sheets(artifacts, variant, first.model, dataset, drawn, seeds[0], budget, seed)
+    record(artifacts.run(variant), "sample", time.monotonic() - began, first.model.device, images=total)
+
+
+def _sheets(
+    artifacts: Artifacts, variant: str, model: Model, dataset: Dataset, drawn: dict[str, Tensor], trained: int,
+    budget: SampleBudget, seed: int,
+) -> None:  # fmt: skip
+    def write(name: str, rows: list[Tensor]) -> None:
+        write_sheet(artifacts.sheet(variant, name), [to_uint8(row, dataset.half_range) for row in rows])
+
+    samples = drawn[f"unconditional.{trained}"]
+    write("samples", list(samples[: SHOWN // 8 * 8].split(8)))
+    write("milestones", [drawn[name][:8] for name in drawn if name.startswith("milestone.")])
+
+    x = dataset.to_range(dataset.test.pixels[drawn["restored"][:10]])
+    top = model.degradation.steps
+    rows = [x]
+    for name, t in (("half", max(1, top // 2)), ("full", top)):
+        rows += [model.degrade(x, t, seed), drawn[f"{name}.{trained}"][:10]]
+    write("reconstructions", rows)
+
+    model.steps = budget.strip_steps
+    write("chain", _chain(model, seed))
+
+
+def _chain(model: Model, seed: int) -> list[Tensor]:
+    """The way from z_T to x of a few images: rows alternate z_t and the estimate of x, columns go down in t."""
+    chain = subsequence(model.degradation.steps, model.steps)
+    visits = [chain[round(k * (len(chain) - 2) / (STRIP_COLUMNS - 2))] for k in range(STRIP_COLUMNS - 1)]
+    latents: dict[int, Tensor] = {}
+    estimates: dict[int, Tensor] = {}
+
+    def watch(t: int, z: Tensor, clean: Tensor) -> None:
+        if t in visits:
+            latents[t], estimates[t] = z.cpu(), clean.cpu()
+
+    x = model.sample(STRIP_IMAGES, seed, callback=watch)
+    columns: Callable[[dict[int, Tensor], int], list[Tensor]] = lambda of, i: [of[t][i] for t in visits] + [x[i]]  # noqa: E731
+    return [torch.stack(columns(of, i)) for i in range(STRIP_IMAGES) for of in (latents, estimates)]

@@ -1,0 +1,22 @@
+"""Bring the metrics of all variants into one table."""
+
+import csv
+
+from thaw.artifacts import Artifacts
+from thaw.files import write_csv
+from thaw.params import read_params
+
+
+def run(artifacts: Artifacts) -> None:
+    """Write plots/summary.csv: every metric of every variant of params.yaml, with its interval.
+
+    Variants stand in alphabetical order, so that reordering them in params.yaml changes nothing; one without metrics
+    is left out.
+    """
+    rows = []
+    for variant in sorted(read_params(artifacts.params).variants):
+        path = artifacts.intervals(variant)
+        if path.exists() and artifacts.metrics(variant).exists():
+            with path.open() as file:
+                rows += [{"variant": variant, **row} for row in csv.DictReader(file)]
+    write_csv(artifacts.summary, rows)

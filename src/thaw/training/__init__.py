@@ -1,0 +1,1 @@
+"""Training: the loop of the diffusion models, and the checkpoints it goes on from."""

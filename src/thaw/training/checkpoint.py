@@ -1,0 +1,66 @@
+"""A checkpoint is one file, so it is whole or absent: tensors as safetensors, everything else in its header."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from thaw.files import replacing
+
+
+def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any] | None = None) -> None:
+    """Write tensors, and a header of plain values, to a file that appears only when it is whole."""
+    metadata = {"thaw": json.dumps(header or {}, sort_keys=True)}
+    with replacing(path) as temporary:
+        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+
+
+def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """The tensors and the header of a file. Raises SafetensorError or OSError where it is not one."""
+    with safe_open(path, framework="pt") as file:
+        header = json.loads((file.metadata() or {}).get("thaw", "{}"))
+        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+
+
+def pack(**parts: nn.Module | torch.optim.Optimizer | dict[str, Tensor]) -> dict[str, Tensor]:
+    """The state of modules, optimizers and groups of tensors under one flat set of names, `part.name`."""
+    packed: dict[str, Tensor] = {}
+    for part, content in parts.items():
+        if isinstance(content, torch.optim.Optimizer):
+            state = {
+                f"{index}.{name}": value
+                for index, values in content.state_dict()["state"].items()
+                for name, value in values.items()
+            }
+        else:
+            state = content.state_dict() if isinstance(content, nn.Module) else content
+        packed |= {f"{part}.{name}": tensor for name, tensor in state.items()}
+    return packed
+
+
+def unpack(packed: dict[str, Tensor], part: str) -> dict[str, Tensor]:
+    """The tensors of one part, by the names they had in it."""
+    return {name.removeprefix(f"{part}."): value for name, value in packed.items() if name.startswith(f"{part}.")}
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
+    """Give an optimizer the state that `pack` took from one like it."""
+    content = optimizer.state_dict()
+    content["state"] = {}
+    for name, value in state.items():
+        index, key = name.split(".", 1)
+        content["state"].setdefault(int(index), {})[key] = value
+    optimizer.load_state_dict(content)
+
+
+def read_if_of(path: Path, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
+    """A checkpoint, if it is there, whole, and of the training that `fingerprint` stands for."""
+    try:
+        tensors, header = read_tensors(path)
+    except (FileNotFoundError, SafetensorError):
+        return None
+    return (tensors, header) if header.get("fingerprint") == fingerprint else None
