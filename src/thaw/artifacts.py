@@ -112,6 +112,10 @@ class Artifacts:
         """How long each stage of a variant took, and where; not an output of DVC."""
         return self.root / "runs" / f"{variant}.json"
 
+    def scratch(self, profile: str) -> Path:
+        """Where a copy of the project tries another profile."""
+        return self.root / ".thaw" / profile
+
     @property
     def report(self) -> Path:
         """The report's source."""

@@ -16,6 +16,7 @@ app = typer.Typer(
     help="A comparison of diffusion models as a reproducible report.",
 )
 Variant = Annotated[str, typer.Argument(help="A variant of params.yaml.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Variants at a time; by default, as many as there are cores.")]
 STAGES = "Stages (each also a stage of dvc.yaml)"
 
 
@@ -94,6 +95,62 @@ def _checked() -> Artifacts:
     artifacts = _here()
     check(read_params(artifacts.params))
     return artifacts
+
+
+@app.command(rich_help_panel=STAGES)
+def render() -> None:
+    """Render the report, with Quarto where it is installed."""
+    from thaw.reporting.publish import publish
+
+    print(publish(_here()))
+
+
+@app.command()
+def repro(jobs: Jobs = None) -> None:
+    """Bring every artifact up to date, variants side by side, and render the report."""
+    from thaw.pipeline import repro as run
+
+    run(_checked(), jobs)
+    render()
+
+
+@app.command()
+def report(
+    jobs: Jobs = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Repeat what this machine lacks without asking.")] = False,
+) -> None:
+    """Bring the report up to date with params.yaml, training only what changed."""
+    from thaw.pipeline import report as run
+
+    def confirm(question: str) -> bool:
+        print(question)
+        return yes or (sys.stdin.isatty() and typer.confirm("Repeat it?"))
+
+    run(_here(), confirm, jobs)
+    render()
+
+
+@app.command()
+def quick(jobs: Jobs = None) -> None:
+    """Train and report everything at the quick profile, in a copy that leaves this project alone."""
+    from thaw.pipeline import in_scratch
+
+    artifacts = _here()
+    in_scratch(artifacts, artifacts.scratch("quick"), "quick", jobs)
+
+
+@app.command()
+def reproduce(jobs: Jobs = None) -> None:
+    """Train everything again and compare each metric with the committed one."""
+    from thaw.pipeline import committed_metrics
+    from thaw.pipeline import repro as run
+    from thaw.reporting.agreement import agreement_table
+
+    artifacts = _checked()
+    before = committed_metrics(artifacts)
+    run(artifacts, jobs, options=["--force", "--no-run-cache"])
+    render()
+    print(agreement_table(artifacts, before))
 
 
 @app.command()

@@ -5,7 +5,7 @@ import platform
 import resource
 
 import torch
-from accelerate import Accelerator
+from accelerate import Accelerator, PartialState
 
 
 def bf16_is_fast(device: torch.device) -> bool:
@@ -17,7 +17,7 @@ def bf16_is_fast(device: torch.device) -> bool:
 
 def accelerator() -> Accelerator:
     """Hugging Face Accelerate's view of the device and the processes, in bf16 where that is fast."""
-    device = Accelerator().device
+    device = PartialState().device  # an Accelerator made first would fix the precision too
     return Accelerator(mixed_precision="bf16" if bf16_is_fast(device) else "no")
 
 

@@ -1,11 +1,11 @@
 """Sheets: image tiles side by side in one lossless PNG, without labels or gaps, for figures to cut apart again."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
-from torch import Tensor
 
 from thaw.files import replacing
 
@@ -14,9 +14,9 @@ STRIP_COLUMNS = 11
 """A strip shows a process in eleven columns: every tenth of its T steps, both ends included."""
 
 
-def write_sheet(path: Path, rows: list[Tensor]) -> None:
+def write_sheet(path: Path, rows: Sequence[npt.NDArray[np.uint8]]) -> None:
     """Write rows of tiles, each uint8 of shape (columns, C, H, W), as one picture; all rows have as many columns."""
-    bands = [np.concatenate(list(row.movedim(1, -1).numpy()), axis=1) for row in rows]  # (H, columns W, C)
+    bands = [np.concatenate(list(np.moveaxis(row, 1, -1)), axis=1) for row in rows]  # (H, columns W, C)
     pixels = np.concatenate(bands, axis=0)
     with replacing(path) as temporary:
         Image.fromarray(pixels.squeeze(-1) if pixels.shape[-1] == 1 else pixels).save(temporary, optimize=True)

@@ -13,10 +13,13 @@ from pydantic import Field
 from torch import Tensor
 
 from thaw.diffusion.schedules import alpha_bars, betas
-from thaw.params import Choice
+from thaw.errors import ThawError
+from thaw.params import PARAMS_FILE, Choice
 
 Shape = tuple[int, int, int]
 Steps = Annotated[int, Field(ge=1)]
+SMALLEST_ALPHA_BAR = 1e-30
+"""Below it the square root leaves the range in which float32 keeps its precision when divided by."""
 Split = Literal["train", "test"]
 
 
@@ -65,6 +68,11 @@ class Mixture(Degradation):
     def __init__(self, *, shape: Shape, key: str = "degradation", steps: Steps, schedule: Choice) -> None:
         super().__init__(shape, steps)
         self.alpha_bar = alpha_bars(betas(schedule, steps, f"{key}.schedule"))
+        if self.alpha_bar[-1] < SMALLEST_ALPHA_BAR:
+            raise ThawError(
+                f"{PARAMS_FILE}: {key}.schedule leaves alpha_bar_T = {self.alpha_bar[-1]:.1e} after {steps} steps, too "
+                "little to divide by; take fewer steps or smaller betas."
+            )
 
     def coefficients(self, t: Tensor) -> tuple[Tensor, Tensor]:
         """sqrt(alpha_bar_t) and sqrt(1 - alpha_bar_t), float32, each of shape (B, 1, 1, 1)."""

@@ -70,8 +70,20 @@ def run(artifacts: Artifacts, variant: str) -> None:
     record(artifacts.run(variant), "evaluate", time.monotonic() - began, loaded.model.device)
 
 
+BOUNDS = {
+    "fid_classifier": (0, np.inf),
+    "rmse": (0, np.inf),
+    "ssim": (-1, 1),
+    "class_preservation": (0, 1),
+    "test_loss": (0, np.inf),
+}
+"""What a metric can be; an interval widened by the spread between trainings is cut off there."""
+
+
 def _row(metric: str, interval: Interval, n: int, trainings: int, method: str, floor: float | None = None) -> Row:
-    return {"metric": metric, "value": interval.value, "low": interval.low, "high": interval.high, "n": n,
+    bounds = BOUNDS.get(metric.removesuffix("_half"), (-np.inf, np.inf))
+    low, high = np.clip((interval.low, interval.high), *bounds).tolist()
+    return {"metric": metric, "value": interval.value, "low": low, "high": high, "n": n,
             "trainings": trainings, "method": method, "floor": floor}  # fmt: skip
 
 
@@ -86,7 +98,6 @@ def _unconditional(
     )  # fmt: skip
     interval = interval._replace(value=float(by_training.mean()))
     interval = with_trainings(interval, by_training, params.evaluation.confidence)
-    interval = interval._replace(low=max(0.0, interval.low))
     count = len(pixels[0])
     with artifacts.floor.open() as file:
         floors = {int(row["n"]): float(row["fid_classifier"]) for row in csv.DictReader(file)}

@@ -42,4 +42,4 @@ def run(artifacts: Artifacts, variant: str) -> None:
         for t in (round(steps * k / (STRIP_COLUMNS - 1)) for k in range(STRIP_COLUMNS))
     ]
     strips = torch.stack(columns, dim=1)  # (images, columns, C, H, W)
-    write_sheet(artifacts.sheet(variant, "forward"), [to_uint8(strip, dataset.half_range) for strip in strips])
+    write_sheet(artifacts.sheet(variant, "forward"), [to_uint8(strip, dataset.half_range).numpy() for strip in strips])

@@ -68,7 +68,7 @@ def _sheets(
     budget: SampleBudget, seed: int,
 ) -> None:  # fmt: skip
     def write(name: str, rows: list[Tensor]) -> None:
-        write_sheet(artifacts.sheet(variant, name), [to_uint8(row, dataset.half_range) for row in rows])
+        write_sheet(artifacts.sheet(variant, name), [to_uint8(row, dataset.half_range).numpy() for row in rows])
 
     samples = drawn[f"unconditional.{trained}"]
     write("samples", list(samples[: SHOWN // 8 * 8].split(8)))

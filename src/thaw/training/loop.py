@@ -17,6 +17,7 @@ from torch.optim.swa_utils import AveragedModel
 from thaw.data import Dataset
 from thaw.diffusion.degradation import Degradation
 from thaw.diffusion.objectives import Target, losses
+from thaw.errors import ThawError
 from thaw.hardware import accelerator, autocast
 from thaw.params import TrainBudget
 from thaw.progress import Meter
@@ -108,7 +109,8 @@ def train(
     """Train a network, going on from `checkpoint` where that is of the same training (`fingerprint`).
 
     The loss is the mean squared error of the network's answer for t drawn from 1..T. Weights are averages over the
-    steps with decay min(ema_decay, (1+k)/(10+k)); the best are those of the lowest validation loss.
+    steps with decay min(ema_decay, (1+k)/(10+k)); the best are those of the lowest validation loss. Raises ThawError
+    where the loss stops being a number.
     """
     accelerate = accelerator()
     device = accelerate.device
@@ -122,7 +124,7 @@ def train(
     network, optimizer = accelerate.prepare(bare, optimizer)
     steps = math.ceil(budget.images / budget.batch_size)
     stops = {math.ceil(steps * (k + 1) / budget.validations) for k in range(budget.validations)}
-    milestones = {math.ceil(steps * fraction): f"{fraction:g}" for fraction in budget.milestones}
+    milestones = {f"{fraction:g}": math.ceil(steps * fraction) for fraction in budget.milestones}
     validation = Validation(dataset, degradation, budget.validation_images)
 
     step, seconds, curve = 0, 0.0, list[dict[str, Any]]()
@@ -150,14 +152,8 @@ def train(
             t = torch.randint(1, degradation.steps + 1, (len(index),), generator=stream)
             source = degradation.draw_source(len(index), stream, "train")
             x = dataset.to_range(dataset.train.pixels[index[share]].to(device))
-            loss = losses(
-                network,
-                degradation,
-                target,
-                x,
-                t[share].to(device),
-                None if source is None else source[share].to(device),
-            ).mean()
+            source = None if source is None else source[share].to(device)
+            loss = losses(network, degradation, target, x, t[share].to(device), source).mean()
             optimizer.zero_grad()
             accelerate.backward(loss)
             optimizer.step()
@@ -165,12 +161,15 @@ def train(
             running += loss.detach()
             step += 1
             meter.update(step * budget.batch_size)
-            if step in milestones:
-                shown |= {
-                    f"{milestones[step]}.{name}": value.clone() for name, value in ema.module.state_dict().items()
-                }
+            for point in (name for name, at in milestones.items() if at == step):
+                shown |= {f"{point}.{name}": value.clone() for name, value in ema.module.state_dict().items()}
             if step in stops or step == steps:
                 now = validation.loss(ema.module, target, device)
+                if not math.isfinite(now):
+                    raise ThawError(
+                        f"{label}: the validation loss is {now} after {step * budget.batch_size} images, so this "
+                        "training has diverged; lower learning_rate in params.yaml."
+                    )
                 lowest = min((row["validation_loss"] for row in curve), default=math.inf)
                 train_loss = accelerate.reduce(running, "mean").item() / (step - since)
                 curve.append({"images": step * budget.batch_size, "train_loss": train_loss, "validation_loss": now})
@@ -183,5 +182,5 @@ def train(
                     header = {"fingerprint": fingerprint, "step": step, "seconds": seconds, "curve": curve}
                     write_tensors(checkpoint, packed, header)
     lowest_row = min(curve, key=lambda row: row["validation_loss"])
-    weights = {"best": best} | {name: unpack(shown, name) for name in milestones.values()}
+    weights = {"best": best} | {name: unpack(shown, name) for name in milestones}
     return Trained(weights, curve, lowest_row["images"], seconds)

@@ -1,0 +1,225 @@
+"""Running the stages of dvc.yaml: upstream ones first, then the variants side by side, then what joins them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from thaw.artifacts import Artifacts
+from thaw.errors import ThawError
+from thaw.params import Params, read_params, read_yaml, write_profile
+
+PER_VARIANT = "${variants}"
+RENDERED = "report"
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """The stages by when they run: before the variants, for each variant in this order, and after them."""
+
+    before: list[str]
+    chain: list[str]
+    after: list[str]
+
+    @classmethod
+    def read(cls, artifacts: Artifacts) -> "Pipeline":
+        """The order in dvc.yaml; the stage that renders the report is not part of it."""
+        stages: dict[str, Any] = read_yaml(artifacts.root / "dvc.yaml")["stages"]
+        names = [name for name in stages if name != RENDERED]
+        chain = [name for name in names if stages[name].get("foreach") == PER_VARIANT]
+        first = names.index(chain[0])
+        rest = [name for name in names if name not in chain]
+        return cls([n for n in rest if names.index(n) < first], chain, [n for n in rest if names.index(n) > first])
+
+    def of(self, variant: str) -> list[str]:
+        """The stages of one variant, as DVC names them."""
+        return [f"{name}@{variant}" for name in self.chain]
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The environment in which stages run: this Python's programs first, and the project's own code."""
+    programs = Path(sys.executable).parent
+    return {
+        **os.environ,
+        "PATH": f"{programs}{os.pathsep}{os.environ.get('PATH', '')}",
+        "PYTHONPATH": str(root / "src"),
+    }
+
+
+def dvc(root: Path, *arguments: str, capture: bool = False) -> subprocess.CompletedProcess[str]:
+    """Run a DVC command in the project, waiting for any other that holds its lock."""
+    return subprocess.run(
+        [sys.executable, "-m", "dvc", *arguments], cwd=root, env=environment(root), capture_output=capture, text=True
+    )
+
+
+def jobs_for(params: Params) -> int:
+    """As many jobs as the machine has room for, at `threads` threads each."""
+    return max(1, (os.cpu_count() or 1) // params.threads)
+
+
+def repro(artifacts: Artifacts, jobs: int | None = None, *, options: Sequence[str] = (),
+          work: dict[str, list[str]] | None = None) -> None:  # fmt: skip
+    """Bring every artifact up to date, `jobs` variants at a time.
+
+    `work` restricts the stages of each variant (all of them by default), `options` go to `dvc repro`. Every stage has
+    its own seed and its own number of threads, so `jobs` does not change a byte of any result. Raises ThawError that
+    names every variant that failed; the others are finished nevertheless.
+    """
+    params = read_params(artifacts.params)
+    pipeline = Pipeline.read(artifacts)
+    work = {variant: pipeline.of(variant) for variant in params.variants} if work is None else work
+
+    def run(stages: Sequence[str]) -> bool:
+        return dvc(artifacts.root, "--wait-for-lock", "repro", "-q", "-s", *options, *stages).returncode == 0
+
+    if not run(pipeline.before):
+        raise ThawError(f"{' or '.join(pipeline.before)} failed, as said above; nothing after it was run.")
+    pool = ThreadPoolExecutor(jobs or jobs_for(params))
+    try:
+        done = dict(zip(work, pool.map(run, work.values()), strict=True))
+    except KeyboardInterrupt:
+        pool.shutdown(cancel_futures=True)
+        raise ThawError("stopped; `thaw repro` goes on from the last checkpoints.") from None
+    pool.shutdown()
+    after = run(pipeline.after)
+    if failed := [variant for variant, succeeded in done.items() if not succeeded]:
+        raise ThawError(f"{', '.join(failed)} failed, as said above; every other variant is up to date.")
+    if not after:
+        raise ThawError(f"{' or '.join(pipeline.after)} failed, as said above.")
+
+
+def outdated(artifacts: Artifacts) -> list[str]:
+    """The stages whose parameters, code, inputs or small outputs are not those of dvc.lock.
+
+    Models and samples that are merely absent, as in a fresh clone, outdate nothing. Raises ThawError where DVC cannot
+    tell.
+    """
+    answer = dvc(artifacts.root, "--wait-for-lock", "status", "--json", capture=True)
+    if answer.returncode:
+        raise ThawError(f"dvc status failed: {answer.stderr.strip().splitlines()[-1]}")
+    status: dict[str, list[Any]] = json.loads(answer.stdout[answer.stdout.index("{") :])
+    return [stage for stage, entries in status.items() if stage != RENDERED and _changed(entries)]
+
+
+@dataclass(frozen=True)
+class Stale:
+    """What has to run for a variant: its stages, and of these the ones that only bring back what is not here."""
+
+    stages: list[str]
+    brought_back: list[str]
+
+
+def stale(artifacts: Artifacts) -> dict[str, Stale]:
+    """What `params.yaml`, the code and the data have outdated, by variant.
+
+    An output that is merely absent outdates nothing, but a stage that has to run needs its inputs, and whatever makes
+    those has to run as well where they are not in DVC's cache.
+    """
+    root = artifacts.root
+    outdated_stages = outdated(artifacts)
+    pipeline = Pipeline.read(artifacts)
+    found = {}
+    for variant in read_params(artifacts.params).variants:
+        stages = pipeline.of(variant)
+        changed = [stage for stage in stages if stage in outdated_stages]
+        if not changed:
+            continue
+        needed = stages[stages.index(changed[0]) :]
+        wanted = [path for path in (artifacts.models(variant), artifacts.samples(variant).parent) if not path.exists()]
+        restored = dvc(root, "checkout", "-q", *map(str, wanted), capture=True) if wanted else None
+        brought_back: list[str] = []
+        if restored and restored.returncode:
+            makers = {"sample": artifacts.models(variant), "evaluate": artifacts.samples(variant).parent}
+            for consumer, path in reversed(makers.items()):
+                maker = stages[pipeline.chain.index(consumer) - 1]
+                if f"{consumer}@{variant}" in [*needed, *brought_back] and not path.exists() and maker not in needed:
+                    brought_back.insert(0, maker)
+        found[variant] = Stale([stage for stage in stages if stage in brought_back or stage in needed], brought_back)
+    return found
+
+
+def _changed(entries: list[Any]) -> bool:
+    """Whether a stage's status says more than that large outputs, or what was made of them, are not on this machine."""
+    for entry in entries:
+        if not isinstance(entry, dict):
+            return True  # "changed command"
+        for changes in entry.values():
+            for path, change in changes.items():
+                if change != "deleted" or not path.startswith(("models", "samples")):
+                    return True
+    return False
+
+
+def minutes(artifacts: Artifacts, stages: Sequence[str]) -> float:
+    """How long the stages took when they last ran, in minutes, as far as runs/ knows."""
+    total = 0.0
+    for stage in stages:
+        name, variant = stage.split("@")
+        if artifacts.run(variant).exists():
+            total += json.loads(artifacts.run(variant).read_text()).get(name, {}).get("seconds", 0)
+    return total / 60
+
+
+def report(artifacts: Artifacts, confirm: Callable[[str], bool], jobs: int | None = None) -> None:
+    """Bring figures and tables up to date, training only what changed.
+
+    `confirm` is asked before work that only brings back what this machine lacks. Raises ThawError where it declines.
+    """
+    work = stale(artifacts)
+    for variant, what in work.items():
+        if what.brought_back and not confirm(
+            f"{variant} has to be evaluated again, and {' and '.join(what.brought_back)} made what that needs: "
+            f"repeating it takes about {minutes(artifacts, what.brought_back):.0f} minutes, and `dvc pull` may save it."
+        ):
+            raise ThawError(f"{variant} was left as it was; `dvc pull` or `thaw report --yes` goes on.")
+    for variant, what in work.items():
+        print(f"{variant}: {', '.join(what.stages)} (about {minutes(artifacts, what.stages):.0f} min)", flush=True)
+    repro(artifacts, jobs, options=["--allow-missing"], work={v: what.stages for v, what in work.items()})
+
+
+def scratch_copy(artifacts: Artifacts, folder: Path) -> Artifacts:
+    """A copy of the project's files, those that git tracks or would, as a repository of its own."""
+    if folder.exists():
+        shutil.rmtree(folder)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=artifacts.root, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    for name in filter(None, listed.stdout.split("\0")):
+        source, target = artifacts.root / name, folder / name
+        if source.is_file():
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source, target)
+    subprocess.run(["git", "init", "-q"], cwd=folder, check=True)
+    return Artifacts(folder)
+
+
+def in_scratch(artifacts: Artifacts, folder: Path, profile: str, jobs: int | None) -> None:
+    """Run the whole chain at another profile in a scratch copy, and render its report there."""
+    copy = scratch_copy(artifacts, folder)
+    write_profile(copy.params, copy.profile(profile))
+    repro(copy, jobs)
+    command = [sys.executable, "-m", "thaw", "render"]
+    if subprocess.run(command, cwd=copy.root, env=environment(copy.root)).returncode:
+        raise ThawError(f"the report in {folder} could not be rendered, for the reason above.")
+
+
+def committed_metrics(artifacts: Artifacts) -> dict[str, dict[str, float]]:
+    """The metrics of the last commit, by variant; those of the working tree where git has none."""
+    metrics = {}
+    for variant in read_params(artifacts.params).variants:
+        path = artifacts.metrics(variant)
+        name = path.relative_to(artifacts.root).as_posix()
+        done = subprocess.run(["git", "show", f"HEAD:{name}"], cwd=artifacts.root, capture_output=True, text=True)
+        if done.returncode == 0:
+            metrics[variant] = json.loads(done.stdout)
+        elif path.exists():
+            metrics[variant] = json.loads(path.read_text())
+    return metrics

@@ -1,0 +1,293 @@
+"""Every figure of the report, drawn once, from git-tracked artifacts.
+
+A figure is a function of the artifacts that returns a Drawing, or None where none of its artifacts exist. Captions and
+alternative texts are made with the figure, so that they say what is in it.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from thaw.artifacts import Artifacts
+from thaw.params import Params
+from thaw.reporting.results import join
+from thaw.reporting.tiles import draw_tiles
+from thaw.sheets import STRIP_COLUMNS, read_sheet
+
+STYLE = Path(__file__).parent / "style.mplstyle"
+WIDTH = 7.0
+SHOWN = 6
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A figure, what it shows, what someone who cannot see it should know, and the artifacts it was drawn from."""
+
+    figure: Figure
+    caption: str
+    alt: str
+    sources: list[Path]
+
+
+def draw_all(artifacts: Artifacts, params: Params) -> dict[str, Drawing]:
+    """Every figure that the artifacts allow, by name."""
+    mpl.use("agg")
+    with plt.style.context(STYLE):
+        drawn = {name: draw(artifacts, params) for name, draw in OVERVIEWS.items()}
+        for name, draw in PER_VARIANT.items():
+            drawn |= {f"{name}-{variant}": draw(artifacts, params, variant) for variant in params.variants}
+        return {name: drawing for name, drawing in drawn.items() if drawing}
+
+
+def existing(params: Params, path: Callable[[str], Path]) -> dict[str, Path]:
+    """The variants whose artifact is there, in the order of params.yaml, and its path."""
+    return {variant: path(variant) for variant in params.variants if path(variant).exists()}
+
+
+def schedules(artifacts: Artifacts, params: Params) -> Drawing | None:
+    """The schedules: beta_t and alpha_bar_t against t/T."""
+    curves = {variant: pd.read_csv(path) for variant, path in existing(params, artifacts.normality).items()}
+    curves = {variant: table for variant, table in curves.items() if table["alpha_bar"].notna().any()}
+    if not curves:
+        return None
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8))
+    for index, (variant, table) in enumerate(curves.items()):
+        style = ("-", "--", ":", "-.")[index // 8 % 4]
+        left.plot(table["tau"], table["beta"], style, label=variant)
+        right.plot(table["tau"], table["alpha_bar"], style, label=variant)
+    left.set(yscale="log", xlabel="t/T", ylabel="β_t", title="noise added at a step")
+    right.set(xlabel="t/T", ylabel="ᾱ_t", title="share of the image's variance left")
+    right.legend()
+    ends = join([f"{variant} ends with {table['alpha_bar'].iloc[-1]:.1e}" for variant, table in curves.items()])
+    return Drawing(
+        figure,
+        "Noise schedules: the variance β_t added at step t (left, logarithmic) and what is left of the image, ᾱ_t.",
+        f"Two line charts of {join(list(curves))} against t/T. Of the image's variance, {ends}.",
+        [artifacts.normality(variant) for variant in curves],
+    )
+
+
+def forward(artifacts: Artifacts, params: Params) -> Drawing | None:
+    """The forward processes, one strip a variant, of the same image."""
+    sheets = existing(params, lambda variant: artifacts.sheet(variant, "forward"))
+    if not sheets:
+        return None
+    figure, axes = plt.subplots(len(sheets), 1, figsize=(WIDTH, 0.25 + 0.62 * len(sheets)), squeeze=False)
+    columns = [f"{k * 100 // (STRIP_COLUMNS - 1)} %" for k in range(STRIP_COLUMNS)]
+    for row, (variant, path) in enumerate(sheets.items()):
+        tiles = read_sheet(path, params.data.size)[:1]
+        draw_tiles(axes[row, 0], tiles, [variant], columns if row == 0 else None)
+    return Drawing(
+        figure,
+        "Forward processes of the same test image, from x (left) to z_T (right), labelled by t/T.",
+        f"One strip of {STRIP_COLUMNS} images for each of {join(list(sheets))}: the digit fades into what the variant "
+        "starts its sampling from.",
+        list(sheets.values()),
+    )
+
+
+def normality(artifacts: Artifacts, params: Params) -> Drawing | None:
+    """The Kolmogorov-Smirnov test and the Wasserstein distance of z_t against t/T."""
+    tables = {variant: pd.read_csv(path) for variant, path in existing(params, artifacts.normality).items()}
+    tables = {variant: table for variant, table in tables.items() if table["alpha_bar"].notna().any()}
+    if not tables:
+        return None
+    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.6))
+    for index, (variant, table) in enumerate(tables.items()):
+        style = ("-", "--", ":", "-.")[index // 8 % 4]
+        for panel, column in zip(axes, ("median_p", "accepted", "wasserstein"), strict=True):
+            panel.plot(table["tau"], table[column], style, label=variant)
+    axes[0].axhline(params.normality.significance, color="black", linewidth=0.8)
+    axes[0].set(xlabel="t/T", ylabel="median p", title="KS test of z_t")
+    axes[1].set(xlabel="t/T", ylabel="share not rejected", title=f"at the {params.normality.significance:g} level")
+    axes[2].set(xlabel="t/T", ylabel="W₁ to N(0, 1)", title="distance", ylim=(0, None))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(tables)))
+    tests = params.normality.images * params.normality.draws
+    return Drawing(
+        figure,
+        f"How near the pixels of z_t come to N(0, 1), over {params.normality.images} test images and "
+        f"{params.normality.draws} draws of the noise. A test that does not reject proves nothing, so the distance "
+        "W₁ stands beside it.",
+        f"Three line charts against t/T for {join(list(tables))}: the median p-value of {tests} tests, the share of "
+        "them that do not reject, and the Wasserstein distance.",
+        [artifacts.normality(variant) for variant in tables],
+    )
+
+
+def loss(artifacts: Artifacts, params: Params) -> Drawing | None:
+    """Training and validation loss, one panel a variant."""
+    paths = existing(params, artifacts.loss)
+    if not paths:
+        return None
+    across = min(3, len(paths))
+    down = -(-len(paths) // across)
+    figure, axes = plt.subplots(down, across, figsize=(WIDTH, 0.4 + 2.2 * down), squeeze=False)
+    for axis in axes.flat[len(paths) :]:
+        axis.remove()
+    for axis, (variant, path) in zip(axes.flat, paths.items(), strict=False):
+        table = pd.read_csv(path)
+        for seed, rows in table.groupby("seed"):
+            first = seed == table["seed"].iloc[0]
+            axis.plot(rows["images"], rows["train_loss"], color="C0", alpha=0.6, label="training" if first else None)
+            axis.plot(
+                rows["images"], rows["validation_loss"], color="C1", alpha=0.6,
+                label="validation (EMA)" if first else None,
+            )  # fmt: skip
+        last = table["images"].max()
+        for fraction in params.train_budget(variant).milestones:
+            axis.axvline(fraction * last, color="black", linewidth=0.6, linestyle=":")
+        axis.set(yscale="log", title=variant, xlabel="images seen")
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
+    axes[0, 0].set_ylabel("mean squared error")
+    axes[0, 0].legend()
+    return Drawing(
+        figure,
+        "Training loss and validation loss of the averaged weights, one line a training; dotted lines are the "
+        "milestones. The scales differ: losses of different targets or schedules measure different things.",
+        f"One chart of falling loss curves for each of {join(list(paths))}.",
+        list(paths.values()),
+    )
+
+
+def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
+    """fid_classifier by milestone, with intervals and the floor."""
+    paths = existing(params, artifacts.fid)
+    if not paths or not artifacts.floor.exists():
+        return None
+    figure, axes = plt.subplots(figsize=(WIDTH * 0.8, 3.0))
+    count, ends = 0, []
+    for index, (variant, path) in enumerate(paths.items()):
+        table = pd.read_csv(path)
+        count = int(table["n"].iloc[0])
+        ends.append(f"{variant} {table['fid_classifier'].iloc[-1]:.0f}")
+        errors = [table["fid_classifier"] - table["low"], table["high"] - table["fid_classifier"]]
+        style = ("-", "--", ":", "-.")[index // 8 % 4]
+        axes.errorbar(
+            table["images"], table["fid_classifier"], [e.clip(lower=0) for e in errors], linestyle=style,
+            marker="o", markersize=4, capsize=3, label=variant,
+        )  # fmt: skip
+    floor = pd.read_csv(artifacts.floor).set_index("n")["fid_classifier"].get(count)
+    if floor is not None:
+        axes.axhline(floor, color="black", linewidth=0.8, linestyle=":", label="real images")
+    axes.set(yscale="log", xlabel="images seen in training", ylabel="FID (classifier)")
+    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
+    axes.legend()
+    return Drawing(
+        figure,
+        f"Fréchet distance by milestone, of {count} samples from the first training of each variant, with 95 % "
+        f"intervals. So few samples raise every value; {count} real images score what the dotted line shows.",
+        f"A line chart of the distance against images seen. At the end: {join(ends)}.",
+        [*paths.values(), artifacts.floor],
+    )
+
+
+def overview(artifacts: Artifacts, params: Params) -> Drawing | None:
+    """Samples of every variant side by side."""
+    sheets = existing(params, lambda variant: artifacts.sheet(variant, "samples"))
+    if not sheets:
+        return None
+    across = min(3, len(sheets))
+    down = -(-len(sheets) // across)
+    figure, axes = plt.subplots(down, across, figsize=(WIDTH, 0.1 + 2.5 * down), squeeze=False)
+    for axis in axes.flat[len(sheets) :]:
+        axis.remove()
+    for axis, (variant, path) in zip(axes.flat, sheets.items(), strict=False):
+        draw_tiles(axis, read_sheet(path, params.data.size)[:SHOWN, :SHOWN])
+        axis.set_title(variant, loc="center")
+    return Drawing(
+        figure,
+        f"Unconditional samples, the first {SHOWN * SHOWN} of each variant, not selected.",
+        f"Grids of {SHOWN} by {SHOWN} generated images from {join(list(sheets))}.",
+        list(sheets.values()),
+    )
+
+
+def samples(artifacts: Artifacts, params: Params, variant: str) -> Drawing | None:
+    """The sheet of samples of one variant."""
+    path = artifacts.sheet(variant, "samples")
+    if not path.exists():
+        return None
+    figure, axes = plt.subplots(figsize=(4.2, 4.2))
+    tiles = read_sheet(path, params.data.size)
+    draw_tiles(axes, tiles)
+    count = tiles.shape[0] * tiles.shape[1]
+    return Drawing(
+        figure,
+        f"The first {count} unconditional samples of `{variant}`, not selected.",
+        f"A grid of {count} images generated by {variant}.",
+        [path],
+    )
+
+
+def milestones(artifacts: Artifacts, params: Params, variant: str) -> Drawing | None:
+    """Samples of one variant by milestone, from the same latents."""
+    path = artifacts.sheet(variant, "milestones")
+    if not path.exists():
+        return None
+    tiles = read_sheet(path, params.data.size)
+    budget = params.train_budget(variant)
+    rows = [f"{fraction * budget.images / 1000:.3g} k" for fraction in budget.milestones[: len(tiles)]]
+    figure, axes = plt.subplots(figsize=(4.6, 0.2 + 0.5 * len(tiles)))
+    draw_tiles(axes, tiles, rows)
+    axes.set_ylabel("images seen")
+    return Drawing(
+        figure,
+        f"Samples of `{variant}` as its training goes on; a column starts from the same latent.",
+        f"Rows of images generated by {variant} after {join(rows)} images of training.",
+        [path],
+    )
+
+
+def reconstructions(artifacts: Artifacts, params: Params, variant: str) -> Drawing | None:
+    """Test images, degraded and restored."""
+    path = artifacts.sheet(variant, "reconstructions")
+    if not path.exists():
+        return None
+    figure, axes = plt.subplots(figsize=(WIDTH * 0.85, 3.0))
+    rows = ["original", "degraded, T/2", "restored", "degraded, T", "restored"]
+    draw_tiles(axes, read_sheet(path, params.data.size), rows)
+    return Drawing(
+        figure,
+        f"Test images (first row), degraded by `{variant}` to t = T/2 and to t = T, and restored from there.",
+        f"Five rows of ten images: originals, two degraded versions, and what {variant} restores from each.",
+        [path],
+    )
+
+
+def chain(artifacts: Artifacts, params: Params, variant: str) -> Drawing | None:
+    """The backward process: z_t and the estimate of x on the way from z_T to the sample."""
+    path = artifacts.sheet(variant, "chain")
+    if not path.exists():
+        return None
+    tiles = read_sheet(path, params.data.size)
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.3 + 0.62 * len(tiles)))
+    columns = ["z_T", *[""] * (tiles.shape[1] - 2), "sample"]
+    draw_tiles(axes, tiles, ["z_t", "estimate of x"] * (len(tiles) // 2), columns)
+    return Drawing(
+        figure,
+        f"Sampling with `{variant}`, from z_T (left) to the sample (right): z_t above, and below it the estimate of "
+        "the image that the network makes of it.",
+        f"Pairs of strips of {tiles.shape[1]} images: noise or a latent becomes an image of a digit.",
+        [path],
+    )
+
+
+OVERVIEWS: dict[str, Callable[[Artifacts, Params], Drawing | None]] = {
+    "schedules": schedules,
+    "forward": forward,
+    "normality": normality,
+    "loss": loss,
+    "fid": fid,
+    "overview": overview,
+}
+PER_VARIANT: dict[str, Callable[[Artifacts, Params, str], Drawing | None]] = {
+    "samples": samples,
+    "milestones": milestones,
+    "reconstructions": reconstructions,
+    "chain": chain,
+}

@@ -1,0 +1,222 @@
+"""What the pages of the report call: each function prints Markdown made of artifacts.
+
+A page imports this module and nothing else of thaw. Where an artifact is missing, its place in the report says so, and
+names the command that makes it.
+"""
+
+import functools
+import json
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from thaw.artifacts import Artifacts, find_root
+from thaw.params import Choice
+from thaw.reporting.metrics import METRICS
+from thaw.reporting.results import Measurement, Results, join, ranking_sentence
+
+
+@functools.cache
+def results() -> Results:
+    """The results of the project that the report stands in."""
+    return Results(Artifacts(find_root()))
+
+
+def _artifacts() -> Artifacts:
+    return results().artifacts
+
+
+def figure(name: str) -> None:
+    """Print a figure with its caption, its alternative text, its label `fig-NAME` and its provenance."""
+    captions = _artifacts().figures / "captions.json"
+    known: dict[str, Any] = json.loads(captions.read_text()) if captions.exists() else {}
+    if name not in known:
+        print(f"::: {{#fig-{name}}}\n\n*This figure is not there yet: `thaw repro` makes what it is drawn from.*\n")
+        print(f"Missing: {name}.\n\n:::\n")
+        return
+    entry = known[name]
+    # Quarto copies what stands below report/, and nothing beside it.
+    copies = _artifacts().report / "figures"
+    copies.mkdir(exist_ok=True)
+    shutil.copyfile(_artifacts().figures / f"{name}.png", copies / f"{name}.png")
+    alt = entry["alt"].replace('"', "'")
+    print(f'![{entry["caption"]}](figures/{name}.png){{#fig-{name} fig-alt="{alt}"}}\n')
+    provenance([_artifacts().root / source for source in entry["sources"]], "figures")
+
+
+def provenance(sources: Sequence[Path], stage: str) -> None:
+    """Print where a figure or table came from: its stage, its artifacts, and the revision that last changed them."""
+    root = _artifacts().root
+    names = [source.relative_to(root).as_posix() for source in sources]
+    folders = sorted({name.rsplit("/", 1)[0] if len(names) > 1 else name for name in names})
+    listed = join([f"`{name}`" for name in folders])
+    print(f"::: {{.provenance}}\nStage `{stage}`, from {listed} at {_revision(root, names)}.\n:::\n")
+
+
+def _revision(root: Path, names: list[str]) -> str:
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments, "--", *names], cwd=root, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    try:
+        revision = git("log", "-1", "--format=%h")
+        changed = git("status", "--porcelain")
+    except FileNotFoundError:
+        return "an unknown revision"
+    if not revision:
+        return "no revision yet"
+    return f"revision `{revision}`" + (" with changes that are not committed" if changed else "")
+
+
+def ranking(key: str) -> None:
+    """Print the sentence that ranks the variants by one metric."""
+    print(ranking_sentence(results().ranked(key)) + "\n")
+
+
+def missing() -> None:
+    """Print a warning that names the variants without results, where there are any."""
+    if names := results().missing():
+        print("::: {.callout-warning}\n## Results are missing\n")
+        print(
+            f"{join([f'`{name}`' for name in names])} of `params.yaml` has no results yet; `make report` makes them.\n"
+        )
+        print(":::\n")
+
+
+def comparison(keys: Sequence[str], label: str, caption: str) -> None:
+    """Print a table of all variants, one column a metric, with intervals and the best of each column in bold."""
+    found = results()
+    used = [key for key in keys if found.ranked(key)]
+    header = ["variant", *(METRICS[key].title for key in used)]
+    rows = [[f"`{variant}`", *(_cell(found, variant, key) for key in used)] for variant in found.variants]
+    table(header, rows, label, caption)
+    provenance([found.artifacts.summary], "summarize")
+
+
+def _cell(found: Results, variant: str, key: str) -> str:
+    measurement = found.find(variant, key)
+    if measurement is None:
+        return "–"
+    text = measurement.show()
+    if METRICS[key].better and measurement == found.ranked(key)[0]:
+        text = f"**{text}**"
+    return f"{text} {interval(measurement)}"
+
+
+def interval(measurement: Measurement) -> str:
+    """The 95 % interval in brackets, or nothing for what is not estimated from a sample."""
+    if measurement.low == measurement.high:
+        return ""
+    return f"[{measurement.metric.show(measurement.low)}, {measurement.metric.show(measurement.high)}]"
+
+
+def measurements(variant: str) -> None:
+    """Print a table of every metric of one variant, with what it was measured on."""
+    found = results()
+    present = [m for key in METRICS if (m := found.find(variant, key))]
+    if not present:
+        print(f"`{variant}` has no results yet; `dvc repro evaluate@{variant}` makes them.\n")
+        return
+    rows = [[m.metric.title, m.show(), interval(m), str(m.n), str(m.trainings or "–")] for m in present]
+    header = ["metric", "value", "95 % interval", "n", "trainings"]
+    table(header, rows, f"tbl-{variant}", f"What was measured of `{variant}`.")
+    provenance([found.artifacts.metrics(variant), found.artifacts.intervals(variant)], "evaluate")
+
+
+def description(variant: str) -> None:
+    """Print the four choices of a variant as a sentence."""
+    block = results().params.variant(variant)
+    print(
+        f"Degradation {_choice(block.train.degradation)}; predicts *{block.train.target}*; network "
+        f"{_choice(block.train.network)}; sampler {_choice(block.sample.sampler)} from the latent "
+        f"{_choice(block.sample.latent)}.\n"
+    )
+
+
+def _choice(choice: Choice) -> str:
+    def show(value: Any) -> str:
+        if isinstance(value, dict):
+            return _choice(Choice.model_validate(value))
+        return (
+            str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
+        )
+
+    options = ", ".join(f"{name} {show(value)}" for name, value in choice.options.items())
+    return f"`{choice.name}`" + (f" ({options})" if options else "")
+
+
+def variants() -> None:
+    """Print one section for every variant of params.yaml, in its order: choices, metrics and pictures."""
+    for variant in results().variants:
+        print(f"## {variant} {{#sec-{variant}}}\n")
+        description(variant)
+        measurements(variant)
+        for name in ("samples", "milestones", "reconstructions", "chain"):
+            figure(f"{name}-{variant}")
+
+
+def costs() -> None:
+    """Print what each variant cost, on the machine it ran on."""
+    found = results()
+    rows = []
+    for variant in found.variants:
+        path = found.artifacts.run(variant)
+        entries: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        train = entries.get("train", {})
+        minutes = [
+            f"{entries[s]['seconds'] / 60:.1f}" if s in entries else "–" for s in ("train", "sample", "evaluate")
+        ]
+        rate = f"{train['images'] / train['seconds']:.0f}" if train.get("seconds") else "–"
+        machine = f"{train['device']}, {train['precision']}" if train else "–"
+        rows.append([f"`{variant}`", f"{train.get('parameters', 0):,}".replace(",", " "), *minutes, rate, machine])
+    header = ["variant", "parameters", "train, min", "sample, min", "evaluate, min", "images/s", "machine"]
+    table(header, rows, "tbl-costs", "What each variant cost: all of its trainings, one process a variant.")
+    provenance([found.artifacts.run(variant) for variant in found.variants], "train, sample, evaluate")
+
+
+def parameters() -> None:
+    """Print the parameters of the run, as params.yaml has them."""
+    text = _artifacts().params.read_text()
+    print(f"```yaml\n{text}```\n")
+
+
+def definitions() -> None:
+    """Print what each metric is, and which way is better."""
+    words = {"lower": "lower is better", "higher": "higher is better", None: "says nothing about which model is better"}
+    rows = [[metric.title, f"{metric.meaning}; {words[metric.better]}"] for metric in METRICS.values()]
+    table(["metric", "what it is"], rows, "tbl-definitions", "The metrics.", ":--")
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]], label: str, caption: str, align: str = "--:") -> None:
+    """Print a Markdown table with a label and a caption; all columns but the first are aligned as `align` says."""
+    print("| " + " | ".join(header) + " |")
+    print("|" + "|".join([":--", *[align] * (len(header) - 1)]) + "|")
+    for row in rows:
+        print("| " + " | ".join(row) + " |")
+    print(f"\n: {caption} {{#{label}}}\n")
+
+
+def floor_sentence() -> None:
+    """Print how far the best Frechet distance is from what real images score."""
+    ranked = results().ranked("fid_classifier")
+    best = ranked[0] if ranked else None
+    if best and best.floor:
+        print(
+            f"As many real images as there are samples, {best.n}, score {best.metric.show(best.floor)}: the best "
+            f"variant, `{best.variant}`, is at {best.value / best.floor:.0f} times that floor.\n"
+        )
+
+
+def classifier_sentence() -> None:
+    """Print how good the classifier is, and which one it is."""
+    path = _artifacts().classifier_metrics
+    if not path.exists():
+        print("The classifier has not been trained yet; `dvc repro classifier` trains it.\n")
+        return
+    entry = json.loads(path.read_text())
+    print(
+        f"The classifier is right about {100 * entry['test_accuracy']:.2f} % of {entry['test_images']} test images "
+        f"(weights with SHA-256 `{entry['sha256'][:12]}…`); every number that depends on it was computed with it.\n"
+    )

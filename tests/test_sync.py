@@ -1,0 +1,58 @@
+"""What is committed fits together: parameters, code, dvc.lock, metrics and figures."""
+
+import csv
+import json
+from pathlib import Path
+
+import pytest
+
+from thaw.artifacts import Artifacts
+from thaw.params import read_params, read_yaml
+from thaw.pipeline import outdated
+
+ARTIFACTS = Artifacts(Path(__file__).parents[1])
+PARAMS = read_params(ARTIFACTS.params)
+
+
+def test_no_stage_is_outdated() -> None:
+    """DVC finds the hashes of dvc.lock in the parameters, the code, the data, the metrics and the figures."""
+    assert outdated(ARTIFACTS) == []
+
+
+def test_the_budget_is_that_of_the_standard_profile() -> None:
+    assert read_yaml(ARTIFACTS.params)["budget"] == read_yaml(ARTIFACTS.profile("standard"))["budget"]
+
+
+@pytest.mark.parametrize("variant", PARAMS.variants)
+def test_metrics_intervals_and_summary_agree(variant: str) -> None:
+    metrics = json.loads(ARTIFACTS.metrics(variant).read_text())
+    with ARTIFACTS.intervals(variant).open() as file:
+        intervals = list(csv.DictReader(file))
+    with ARTIFACTS.summary.open() as file:
+        summary = [row for row in csv.DictReader(file) if row.pop("variant") == variant]
+    assert summary == intervals
+    assert {row["metric"]: float(row["value"]) for row in intervals} == pytest.approx(metrics, rel=1e-8)
+    for row in intervals:
+        assert float(row["low"]) <= float(row["value"]) <= float(row["high"]), row
+
+
+def test_every_figure_has_its_caption_and_its_artifacts() -> None:
+    captions = json.loads((ARTIFACTS.figures / "captions.json").read_text())
+    assert {path.stem for path in ARTIFACTS.figures.glob("*.png")} == set(captions)
+    for name, entry in captions.items():
+        assert entry["caption"], name
+        assert entry["alt"], name
+        for source in entry["sources"]:
+            assert (ARTIFACTS.root / source).exists(), f"{name} was drawn from {source}, which is not there"
+
+
+@pytest.mark.parametrize("variant", PARAMS.variants)
+def test_every_variant_has_all_its_pictures(variant: str) -> None:
+    for name in ("forward", "samples", "milestones", "reconstructions", "chain"):
+        assert ARTIFACTS.sheet(variant, name).exists()
+    for name in ("samples", "milestones", "reconstructions", "chain"):
+        assert (ARTIFACTS.figures / f"{name}-{variant}.png").exists()
+
+
+def test_the_classifier_is_good_enough_to_measure_with() -> None:
+    assert json.loads(ARTIFACTS.classifier_metrics.read_text())["test_accuracy"] >= 0.992
