@@ -11,9 +11,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from thaw.loading import load
-
-__all__ = ["load"]
+    from thaw.loading import load as load
 
 
 def __getattr__(name: str) -> Any:

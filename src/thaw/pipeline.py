@@ -21,11 +21,16 @@ RENDERED = "report"
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The stages by when they run: before the variants, for each variant in this order, and after them."""
+    """The stages by when they run: before the variants, for each variant in this order, and after them.
+
+    `inputs` maps a stage to the artifacts it reads that another stage makes, each with the stage that makes it; paths
+    hold `${key}` for the name of the variant.
+    """
 
     before: list[str]
     chain: list[str]
     after: list[str]
+    inputs: dict[str, dict[str, str]]
 
     @classmethod
     def read(cls, artifacts: Artifacts) -> "Pipeline":
@@ -33,9 +38,20 @@ class Pipeline:
         stages: dict[str, Any] = read_yaml(artifacts.root / "dvc.yaml")["stages"]
         names = [name for name in stages if name != RENDERED]
         chain = [name for name in names if stages[name].get("foreach") == PER_VARIANT]
+        contents = {name: stages[name].get("do", stages[name]) for name in names}
+        makers = {
+            out if isinstance(out, str) else next(iter(out)): name
+            for name, content in contents.items()
+            for kind in ("outs", "metrics", "plots")
+            for out in content.get(kind, [])
+        }
+        inputs = {
+            name: {dep: makers[dep] for dep in content["deps"] if dep in makers} for name, content in contents.items()
+        }
         first = names.index(chain[0])
         rest = [name for name in names if name not in chain]
-        return cls([n for n in rest if names.index(n) < first], chain, [n for n in rest if names.index(n) > first])
+        before, after = ([n for n in rest if (names.index(n) < first) == early] for early in (True, False))
+        return cls(before, chain, after, inputs)
 
     def of(self, variant: str) -> list[str]:
         """The stages of one variant, as DVC names them."""
@@ -122,27 +138,31 @@ def stale(artifacts: Artifacts) -> dict[str, Stale]:
     An output that is merely absent outdates nothing, but a stage that has to run needs its inputs, and whatever makes
     those has to run as well where they are not in DVC's cache.
     """
-    root = artifacts.root
-    outdated_stages = outdated(artifacts)
-    pipeline = Pipeline.read(artifacts)
+    root, pipeline, changed = artifacts.root, Pipeline.read(artifacts), outdated(artifacts)
     found = {}
     for variant in read_params(artifacts.params).variants:
-        stages = pipeline.of(variant)
-        changed = [stage for stage in stages if stage in outdated_stages]
-        if not changed:
-            continue
-        needed = stages[stages.index(changed[0]) :]
-        wanted = [path for path in (artifacts.models(variant), artifacts.samples(variant).parent) if not path.exists()]
-        restored = dvc(root, "checkout", "-q", *map(str, wanted), capture=True) if wanted else None
-        brought_back: list[str] = []
-        if restored and restored.returncode:
-            makers = {"sample": artifacts.models(variant), "evaluate": artifacts.samples(variant).parent}
-            for consumer, path in reversed(makers.items()):
-                maker = stages[pipeline.chain.index(consumer) - 1]
-                if f"{consumer}@{variant}" in [*needed, *brought_back] and not path.exists() and maker not in needed:
-                    brought_back.insert(0, maker)
-        found[variant] = Stale([stage for stage in stages if stage in brought_back or stage in needed], brought_back)
+        needed = {name for name in pipeline.before if name in changed}
+        for name in pipeline.chain:  # in an order in which every input stands before its reader
+            if f"{name}@{variant}" in changed or needed & set(pipeline.inputs[name].values()):
+                needed.add(name)
+        needed &= set(pipeline.chain)
+        brought_back: set[str] = set()
+        for name in reversed(pipeline.chain):
+            for path, maker in pipeline.inputs[name].items() if name in needed | brought_back else ():
+                if maker not in needed and not _present(root, path.replace("${key}", variant)):
+                    brought_back.add(maker)
+        if needed:
+            order = [name for name in pipeline.chain if name in needed | brought_back]
+            found[variant] = Stale(
+                [f"{name}@{variant}" for name in order],
+                [f"{name}@{variant}" for name in order if name in brought_back],
+            )
     return found
+
+
+def _present(root: Path, path: str) -> bool:
+    """Whether an artifact is on this machine, taken out of DVC's cache if it is there."""
+    return (root / path).exists() or dvc(root, "checkout", "-q", path, capture=True).returncode == 0
 
 
 def _changed(entries: list[Any]) -> bool:
@@ -181,7 +201,7 @@ def report(artifacts: Artifacts, confirm: Callable[[str], bool], jobs: int | Non
             raise ThawError(f"{variant} was left as it was; `dvc pull` or `thaw report --yes` goes on.")
     for variant, what in work.items():
         print(f"{variant}: {', '.join(what.stages)} (about {minutes(artifacts, what.stages):.0f} min)", flush=True)
-    repro(artifacts, jobs, options=["--allow-missing"], work={v: what.stages for v, what in work.items()})
+    repro(artifacts, jobs, work={variant: what.stages for variant, what in work.items()})
 
 
 def scratch_copy(artifacts: Artifacts, folder: Path) -> Artifacts:

@@ -1,0 +1,157 @@
+"""The real chain at the smoke profile, on the real data, in temporary clones."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from thaw.artifacts import Artifacts
+from thaw.params import read_params, write_profile
+from thaw.pipeline import environment, outdated, scratch_copy
+
+ROOT = Path(__file__).parents[1]
+EDITED, KEPT = "ddpm-cosine", ("ddpm-linear", "cold-zoom-cnn")
+
+pytestmark = pytest.mark.pipeline
+
+
+def run(root: Path, *command: str, expect: int = 0) -> str:
+    """Run a program of this environment in a clone, without Quarto; its output."""
+    env = environment(root)
+    env["PATH"] = os.pathsep.join(p for p in env["PATH"].split(os.pathsep) if not (Path(p) / "quarto").exists())
+    env |= {"GIT_AUTHOR_NAME": "t", "GIT_AUTHOR_EMAIL": "t@example.org", "GIT_COMMITTER_NAME": "t",
+            "GIT_COMMITTER_EMAIL": "t@example.org"}  # fmt: skip
+    done = subprocess.run(command, cwd=root, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == expect, f"{' '.join(command)}\n{done.stdout}\n{done.stderr}"
+    return done.stdout + done.stderr
+
+
+def thaw(root: Path, *arguments: str, expect: int = 0) -> str:
+    return run(root, sys.executable, "-m", "thaw", *arguments, expect=expect)
+
+
+def dvc(root: Path, *arguments: str) -> str:
+    return run(root, sys.executable, "-m", "dvc", *arguments)
+
+
+def commit(root: Path) -> None:
+    run(root, "git", "add", "-A")
+    run(root, "git", "commit", "-qm", "results")
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """A copy of the project in which the whole chain has run at the smoke profile, two variants at a time."""
+    project = scratch_copy(Artifacts(ROOT), tmp_path_factory.mktemp("made") / "thaw")
+    write_profile(project.params, project.profile("smoke"))
+    thaw(project.root, "repro", "--jobs", "2")
+    commit(project.root)
+    return project
+
+
+@pytest.fixture(scope="module")
+def clone(made: Artifacts, tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
+    """A fresh clone of the results, with nothing in DVC's cache."""
+    root = tmp_path_factory.mktemp("clone") / "thaw"
+    run(made.root, "git", "clone", "-q", str(made.root), str(root))
+    return Artifacts(root)
+
+
+def test_every_artifact_is_there(made: Artifacts) -> None:
+    params = read_params(made.params)
+    for variant in params.variants:
+        metrics = json.loads(made.metrics(variant).read_text())
+        assert {"fid_classifier", "rmse", "ssim", "psnr", "class_preservation", "test_loss"} <= set(metrics)
+        assert ("ks_accepted_at_T" in metrics) == variant.startswith("ddpm")
+        for seed in params.train_budget(variant).seeds:
+            assert made.weights(variant, seed).exists()
+        assert set(json.loads(made.run(variant).read_text())) == {"evaluate", "sample", "train"}
+        assert not made.checkpoint(variant, 0).exists(), "a finished training leaves no checkpoint"
+    assert outdated(made) == []
+
+
+def test_peak_memory_of_every_stage_is_under_three_gibibytes(made: Artifacts) -> None:
+    for variant in read_params(made.params).variants:
+        for stage, entry in json.loads(made.run(variant).read_text()).items():
+            assert entry["peak_memory_mib"] < 3 * 1024, f"{stage}@{variant}"
+
+
+def test_the_report_is_one_page_that_holds_every_figure_and_number(made: Artifacts) -> None:
+    page = (made.book / "index.html").read_text()
+    assert "plain renderer" in page
+    for figure in json.loads((made.figures / "captions.json").read_text()):
+        assert f'id="fig-{figure}"' in page
+    for variant in read_params(made.params).variants:
+        value = json.loads(made.metrics(variant).read_text())["fid_classifier"]
+        assert f"{value:.1f}" in page
+    assert not re.search(r'(src|href)="(?!#|data:|https?://)[^"]', page), "the page needs a file beside it"
+    assert "?@" not in page
+
+
+def test_dvc_shows_the_metrics_as_a_table(made: Artifacts) -> None:
+    table = dvc(made.root, "metrics", "show", "--md")
+    for variant in read_params(made.params).variants:
+        assert f"metrics/{variant}.json" in table
+    assert "fid_classifier" in table
+
+
+def test_a_repetition_in_another_order_writes_the_same_bytes(made: Artifacts) -> None:
+    """Forced, alone, without the run cache: what ran beside another variant before is the same to the byte."""
+    variant = "cold-zoom-cnn"
+    before = {path: path.read_bytes() for path in made_by(made, variant)}
+    stages = [f"{stage}@{variant}" for stage in ("normality", "train", "sample", "evaluate")]
+    dvc(made.root, "repro", "--force", "--no-run-cache", "-s", *stages)
+    after = {path: path.read_bytes() for path in made_by(made, variant)}
+    assert before.keys() == after.keys()
+    assert [path for path in before if before[path] != after[path]] == []
+
+
+def made_by(project: Artifacts, variant: str) -> list[Path]:
+    """Every file that the stages of a variant write, but for runs/."""
+    singles = [project.metrics(variant), project.intervals(variant), project.loss(variant), project.fid(variant),
+               project.normality(variant), project.samples(variant)]  # fmt: skip
+    folders = [project.models(variant), project.sheet(variant, "samples").parent]
+    return singles + sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_fresh_clone_renders_without_training(clone: Artifacts) -> None:
+    before = clone.metrics("ddpm-linear").read_bytes()
+    said = thaw(clone.root, "report")
+    assert "plain renderer" in said
+    assert (clone.book / "index.html").exists()
+    assert not (clone.root / "models").exists(), "nothing was trained"
+    assert clone.metrics("ddpm-linear").read_bytes() == before
+
+
+def test_an_edited_schedule_reruns_that_variant_alone(clone: Artifacts) -> None:
+    kept = {variant: clone.metrics(variant).read_bytes() for variant in KEPT}
+    text = clone.params.read_text()
+    edited = text.replace("schedule: {name: cosine, s: 0.008, beta_max: 0.1}", "schedule: {name: constant, beta: 0.01}")
+    assert edited != text
+    clone.params.write_text(edited)
+    assert "variants.ddpm-cosine.train.degradation.schedule" in dvc(clone.root, "params", "diff")
+
+    thaw(clone.root, "report")
+
+    assert sorted(path.name for path in (clone.root / "models").iterdir() if path.is_dir()) == [EDITED]
+    assert {variant: clone.metrics(variant).read_bytes() for variant in KEPT} == kept
+    assert outdated(clone) == []
+    changed = dvc(clone.root, "metrics", "diff", "--md")
+    assert f"metrics/{EDITED}.json" in changed
+    assert not [variant for variant in KEPT if f"metrics/{variant}.json" in changed]
+    dvc(clone.root, "plots", "diff", "--out", "diff")
+    assert (clone.root / "diff" / "index.html").exists()
+
+
+def test_an_edit_that_needs_absent_samples_is_asked_about_first(clone: Artifacts) -> None:
+    """Only the evaluation of one variant is outdated, and its samples are not on this machine."""
+    clone.intervals("ddpm-linear").write_text("doctored\n")
+    said = thaw(clone.root, "report", expect=2)
+    assert "train@ddpm-linear and sample@ddpm-linear" in said
+    assert "minutes" in said
+    assert "dvc pull" in said
+    run(clone.root, "git", "checkout", "-q", "--", "plots")
