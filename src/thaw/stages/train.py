@@ -10,15 +10,16 @@ import torch
 
 from thaw.artifacts import Artifacts
 from thaw.assembly import build_degradation, build_network, build_target, image_shape
-from thaw.data import read_dataset
+from thaw.data import Dataset, read_dataset
 from thaw.files import replacing, write_csv
-from thaw.hardware import accelerator
+from thaw.hardware import accelerator, bf16_is_fast
 from thaw.params import read_params
 from thaw.runs import record
 from thaw.training.checkpoint import write_tensors
 from thaw.training.loop import train
 
-CODE = ("data", "diffusion", "networks", "training")
+CODE = ("data", "diffusion", "networks", "training", "assembly.py", "choices.py", "hardware.py", "randomness.py")
+"""What decides the outcome of a training, as paths in the package."""
 
 
 def run(artifacts: Artifacts, variant: str) -> None:
@@ -38,8 +39,10 @@ def run(artifacts: Artifacts, variant: str) -> None:
         "images": budget.images,
         "seeds": {},
     }
+    device = accelerator().device
     identity = json.dumps(
-        [description, budget.model_dump(exclude={"seeds"}), params.data.model_dump(), params.threads, _code()]
+        [description, budget.model_dump(exclude={"seeds"}), params.data.model_dump(), params.threads]
+        + [_code(), _pixels(dataset), torch.__version__, str(device), bf16_is_fast(device)]
     )
     trained = {}
     for seed in budget.seeds:
@@ -61,7 +64,7 @@ def run(artifacts: Artifacts, variant: str) -> None:
                 write_tensors(folder / f"seed-{seed}" / f"{point}.safetensors", weights)
     write_csv(artifacts.loss(variant), [{"seed": s, **row} for s, outcome in trained.items() for row in outcome.curve])
     record(
-        artifacts.run(variant), "train", sum(outcome.seconds for outcome in trained.values()), accelerator().device,
+        artifacts.run(variant), "train", sum(outcome.seconds for outcome in trained.values()), device,
         parameters=sum(parameter.numel() for parameter in network.parameters()),
         images=budget.images * len(budget.seeds),
     )  # fmt: skip
@@ -71,5 +74,11 @@ def run(artifacts: Artifacts, variant: str) -> None:
 def _code() -> str:
     """A checksum of the code that training runs, so that no checkpoint outlives a change of it."""
     package = Path(__file__).parents[1]
-    files = sorted(path for folder in CODE for path in (package / folder).rglob("*.py"))
+    files = [file for name in CODE for file in (sorted((package / name).rglob("*.py")) or [package / name])]
     return hashlib.sha256(b"".join(path.read_bytes() for path in files)).hexdigest()
+
+
+def _pixels(dataset: Dataset) -> str:
+    """A checksum of the images, so that no checkpoint goes on with other ones."""
+    parts = (dataset.train.pixels, dataset.validation.pixels)
+    return hashlib.sha256(b"".join(part.numpy().tobytes() for part in parts)).hexdigest()
