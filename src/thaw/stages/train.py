@@ -41,8 +41,17 @@ def run(artifacts: Artifacts, variant: str) -> None:
     }
     device = accelerator().device
     identity = json.dumps(
-        [description, budget.model_dump(exclude={"seeds"}), params.data.model_dump(), params.threads]
-        + [_code(), _pixels(dataset), torch.__version__, str(device), bf16_is_fast(device)]
+        [
+            description,
+            budget.model_dump(exclude={"seeds"}),
+            params.data.model_dump(),
+            params.threads,
+            _code(),
+            _pixels(dataset),
+            torch.__version__,
+            str(device),
+            bf16_is_fast(device),
+        ]
     )
     trained = {}
     for seed in budget.seeds:
