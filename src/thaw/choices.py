@@ -59,7 +59,7 @@ def options(implementation: Callable[..., Any], choice: Choice, key: str, given:
         for name, parameter in inspect.signature(implementation).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY and name not in given
     }
-    schema = create_model("Options", __config__=ConfigDict(extra="forbid", allow_inf_nan=False), **fields)
+    schema = create_model("Options", __config__=ConfigDict(extra="forbid", allow_inf_nan=False, strict=True), **fields)
     try:
         checked = schema.model_validate(choice.options)
     except ValidationError as error:

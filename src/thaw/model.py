@@ -49,15 +49,17 @@ class Model:
 
         The source of z, where it has one, is estimated at every step. Raises ValueError where t is out of range.
         """
-        self._check_step(t, 1)
-        return self._run(Latent(z, None), subsequence(t, steps or self.steps), ("restore", seed))
+        self._check(z, t, 1)
+        return self._run(Latent(z, None), subsequence(t, self.steps if steps is None else steps), ("restore", seed))
 
     def reconstruct(self, x: Tensor, t: int, seed: int = 0) -> Tensor:
         """Degrade images x to step t and restore them, the source of the degradation held by the sampler."""
         return self._run(self._degrade(x, t, seed), subsequence(t, self.steps), ("restore", seed))
 
     def draw_latents(self, count: int, seed: int = 0) -> Latent:
-        """`count` starting points z_T, drawn as the variant's latent says."""
+        """`count` starting points z_T, drawn as the variant's latent says. Raises ValueError where count is below 1."""
+        if count < 1:
+            raise ValueError(f"count is {count}, but should be at least 1")
         drawn = [
             self.degradation.draw_latent(
                 BLOCK, generator("latent", seed, block), self.images, self.sampling.latent,
@@ -76,11 +78,11 @@ class Model:
 
         `callback(t, z, x)` sees every step of every block, `progress(n)` the number of images done.
         """
-        chain = subsequence(self.degradation.steps, steps or self.steps)
+        chain = subsequence(self.degradation.steps, self.steps if steps is None else steps)
         return self._run(self.draw_latents(count, seed), chain, ("sample", seed), callback, progress)
 
     def _degrade(self, x: Tensor, t: int, seed: int) -> Latent:
-        self._check_step(t, 0)
+        self._check(x, t, 0)
         blocks = [
             self.degradation.draw_source(BLOCK, generator("source", seed, block), "test")
             for block in range(-(-len(x) // BLOCK))
@@ -89,9 +91,11 @@ class Model:
         source = torch.cat(drawn)[: len(x)].to(x.device) if drawn else None
         return Latent(self.degradation.degrade(x, torch.full((len(x),), t, device=x.device), source), source)
 
-    def _check_step(self, t: int, lowest: int) -> None:
-        if not lowest <= t <= self.degradation.steps:
+    def _check(self, x: Tensor, t: int, lowest: int) -> None:
+        if not isinstance(t, int) or not lowest <= t <= self.degradation.steps:
             raise ValueError(f"t is {t}, but this model has steps {lowest} to {self.degradation.steps}")
+        if not len(x):
+            raise ValueError("there are no images")
 
     @torch.inference_mode()
     def _run(

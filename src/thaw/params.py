@@ -5,13 +5,12 @@ names; `thaw.choices` checks them, because only the code of that thing knows the
 """
 
 import difflib
-import io
 import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -23,9 +22,9 @@ VARIANT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
 class Strict(BaseModel):
-    """A block of params.yaml in which an unknown key is an error."""
+    """A block of params.yaml in which an unknown key is an error, and `"1"` or `true` is no number."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, strict=True)
 
 
 class Choice(BaseModel):
@@ -77,13 +76,7 @@ class Variant(Strict):
     sample: Sample
 
 
-def _not_a_bool(value: object) -> object:
-    if isinstance(value, bool):
-        raise ValueError("should be a number")
-    return value
-
-
-Fraction = Annotated[float, BeforeValidator(_not_a_bool), Field(gt=0, le=1)]
+Fraction = Annotated[float, Field(gt=0, le=1)]
 
 
 class TrainBudget(Strict):
@@ -192,13 +185,15 @@ class Params(Strict):
     def _merge_defaults(cls, content: Any) -> Any:
         if not isinstance(content, dict) or not isinstance(content.get("variants"), dict):
             return content
-        defaults = content.get("defaults") or {}
+        defaults = content.get("defaults")
+
+        def merge(default: Any, own: Any) -> Any:
+            # What is no mapping is left as it is, for the schema to refuse.
+            return {**default, **own} if isinstance(default, dict) and isinstance(own, dict) else own
+
         merged = {
-            name: {
-                block: {**(defaults.get(block) or {}), **(variant.get(block) or {})} for block in ("train", "sample")
-            }
-            | {key: value for key, value in variant.items() if key not in ("train", "sample")}
-            if isinstance(variant, dict)
+            name: {key: merge(defaults.get(key), block) for key, block in variant.items()}
+            if isinstance(variant, dict) and isinstance(defaults, dict)
             else variant
             for name, variant in content["variants"].items()
         }
@@ -248,11 +243,13 @@ def read_params(path: Path = Path(PARAMS_FILE)) -> Params:
 def read_yaml(path: Path) -> Any:
     """The plain content of a YAML 1.2 file, where 1e-4 is a number. Raises ThawError where it cannot be read."""
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text())
+        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ThawError(
             f"{path.name} is not in {path.parent.resolve()}; run thaw from a folder of a thaw project."
         ) from None
+    except UnicodeDecodeError:
+        raise ThawError(f"{path.name} is not text in UTF-8; save it in that encoding.") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
@@ -261,24 +258,35 @@ def read_yaml(path: Path) -> Any:
 
 
 def write_profile(params: Path, profile: Path) -> None:
-    """Replace the block `budget` of `params` by the one of `profile`, keeping comments and order of all else.
+    """Replace what stands below `budget:` in `params` by what stands below it in `profile`, and touch nothing else.
 
     Raises ThawError where either file is not valid; then nothing is written.
     """
-    yaml = YAML()
-    yaml.preserve_quotes = True
-    yaml.width = 120
-    read_yaml(params)
-    budget = read_yaml(profile)
-    if not isinstance(budget, dict) or list(budget) != ["budget"]:
+    content = read_yaml(profile)
+    if not isinstance(content, dict) or list(content) != ["budget"]:
         raise ThawError(f"{profile.name}: the one key of a profile is budget; move everything below it.")
-    document = yaml.load(params.read_text())
-    document["budget"] = yaml.load(profile.read_text())["budget"]
-    text = io.StringIO()
-    yaml.dump(document, text)
+    try:
+        Budget.model_validate(content["budget"])
+    except ValidationError as error:
+        raise ThawError(f"{profile.name}: {explain(error, Budget, 'budget')}") from None
+    read_params(params)
+    lines, new = params.read_text().splitlines(), profile.read_text().splitlines()
+    start, end = _block(params, lines)
+    block = new[slice(*_block(profile, new))]
     with replacing(params) as temporary:
-        temporary.write_text(text.getvalue())
+        temporary.write_text("\n".join([*lines[:start], *block, *lines[end:]]) + "\n")
+        temporary.chmod(params.stat().st_mode)
         read_params(temporary)
+
+
+def _block(path: Path, lines: list[str]) -> tuple[int, int]:
+    """The lines below the top-level key `budget`, without the blank lines and comments that lead to the next key."""
+    document = YAML().load(path.read_text())
+    start = document.lc.key("budget")[0] + 1
+    end = min((line for key in document if (line := document.lc.key(key)[0]) >= start), default=len(lines))
+    while end > start and (not lines[end - 1].strip() or lines[end - 1].startswith("#")):
+        end -= 1
+    return start, end
 
 
 def suggest(word: str, known: Iterable[str]) -> str:
@@ -299,6 +307,14 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
         return f"{key} is not a key that thaw knows{suggest(word, known)}; allowed here: {', '.join(known)}."
     if first["type"] == "missing":
         return f"the key {key} is missing; add it (profiles/ and README.md show every key)."
+    if first["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return (
+            f"{key or 'the file'} is not a block of keys; write them below it (profiles/ and README.md show every key)."
+        )
+    if first["type"] == "too_short":
+        return f"{key} is empty; give it at least one entry."
+    if first["type"] == "string_type" and "[key]" in key:
+        return f"{key.removesuffix('.[key]')} is a key that YAML does not read as text; put it in quotes."
     value = first["input"]
     shown = f" is {value!r}" if not isinstance(value, Mapping | list) else ""
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
