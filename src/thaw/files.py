@@ -16,10 +16,11 @@ from thaw.errors import ThawError
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, and rename it to `path` when the block ends without an error.
 
-    The block may create a file or a folder there. A reader sees the old content or the new one, never a part.
+    The block may create a file or a folder there. A reader never sees a part of it. A killed process may leave a hidden
+    folder `.NAME.*.tmp` behind, which git and DVC ignore.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     temporary = holder / path.name
     try:
         yield temporary
@@ -33,22 +34,32 @@ def replacing(path: Path) -> Iterator[Path]:
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` as indented JSON. Raises ThawError where a number is NaN or infinite."""
     for key, value in content.items():
-        if isinstance(value, float) and not math.isfinite(value):
-            raise ThawError(
-                f"{path}: {key} came out as {value}, which is not a result; nothing was written: "
-                "look at the loss curve and the samples of this run before repeating it."
-            )
+        _refuse_if_no_number(path, key, value)
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows with the same keys as a CSV with a header line; numbers keep nine significant digits."""
+    """Write at least one row, all with the same keys, as a CSV with a header; numbers keep nine significant digits.
+
+    None becomes an empty cell. Raises ThawError where a number is NaN or infinite.
+    """
     columns = list(rows[0])
+    for row in rows:
+        for column in columns:
+            _refuse_if_no_number(path, column, row[column])
     lines = [",".join(columns)]
     lines += [",".join(_cell(row[column]) for column in columns) for row in rows]
     with replacing(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
+
+
+def _refuse_if_no_number(path: Path, key: str, value: object) -> None:
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ThawError(
+            f"{path}: {key} came out as {value}, which is not a result; nothing was written: "
+            "look at the loss curve and the samples of this run before repeating it."
+        )
 
 
 def _cell(value: object) -> str:

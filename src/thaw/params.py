@@ -41,11 +41,14 @@ class Choice(BaseModel):
 
 
 class Data(Strict):
-    """Which images, and how they are brought to one size, one number of channels and one range."""
+    """Which images, and how they are brought to one size, one number of channels and one range.
+
+    The window of SSIM is 11 pixels wide, so no image is smaller.
+    """
 
     dataset: str
     path: str
-    size: Annotated[int, Field(ge=8, le=1024)]
+    size: Annotated[int, Field(ge=11, le=1024)]
     channels: Literal[1, 3]
     half_range: Annotated[float, Field(gt=0)]
     validation_fraction: Annotated[float, Field(gt=0, lt=1)]

@@ -39,10 +39,11 @@ def reverse_percentile(value: float, replicates: Array, confidence: float) -> In
 
     Resampling repeats images, which narrows a covariance: replicates of a Frechet distance lie above the value by about
     as much as the value lies above the truth, and the reflection takes both away (Efron and Tibshirani 1993, section
-    13.4, "basic" interval). The lower bound is not below 0.
+    13.4, "basic" interval). The lower bound is not below 0, and the upper one not below the value, which for a few
+    images of a good model holds more bias than the interval is wide.
     """
     low, high = np.quantile(replicates, [(1 - confidence) / 2, (1 + confidence) / 2])
-    return Interval(value, max(0.0, float(2 * value - high)), max(0.0, float(2 * value - low)))
+    return Interval(value, max(0.0, float(2 * value - high)), max(value, float(2 * value - low)))
 
 
 def with_trainings(interval: Interval, by_training: Array, confidence: float) -> Interval:

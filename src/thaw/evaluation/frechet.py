@@ -1,12 +1,12 @@
 """The Frechet distance between Gaussians fitted to features (Heusel et al. 2017, section 2)."""
 
+import copy
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics.image.fid import FrechetInceptionDistance
 
 from thaw.evaluation.bootstrap import Interval, resampled_indices, reverse_percentile
 from thaw.evaluation.classifier import INFERENCE_BATCH, FeatureNetwork
@@ -39,8 +39,10 @@ def frechet_distance(a: Moments, b: Moments) -> float:
 
 def fid_classifier(network: FeatureNetwork, real: Moments, fake: Tensor) -> float:
     """The distance of generated images, uint8 (n, C, H, W), from the real ones, by torchmetrics in float64."""
-    metric = FrechetInceptionDistance(feature=network, reset_real_features=False)
-    metric.set_dtype(torch.float64)
+    from torchmetrics.image.fid import FrechetInceptionDistance  # takes seconds to import, which others need not wait
+
+    metric = FrechetInceptionDistance(feature=copy.deepcopy(network), reset_real_features=False)
+    metric.set_dtype(torch.float64)  # which converts the network as well, hence the copy
     # torchmetrics keeps sums; these are the sums that the moments came from.
     metric.real_features_sum = real.mean * real.images
     metric.real_features_cov_sum = real.covariance * (real.images - 1) + real.images * torch.outer(real.mean, real.mean)

@@ -36,9 +36,10 @@ def run(artifacts: Artifacts, variant: str) -> None:
         rows.append(row | distance._asdict())
     write_csv(artifacts.normality(variant), rows)
 
-    source = degradation.draw_source(STRIP_IMAGES, generator("forward"), "test")
+    shown = x[:STRIP_IMAGES]
+    source = degradation.draw_source(len(shown), generator("forward"), "test")
     columns = [
-        degradation.degrade(x[:STRIP_IMAGES], torch.full((STRIP_IMAGES,), t), source)
+        degradation.degrade(shown, torch.full((len(shown),), t), source)
         for t in (round(steps * k / (STRIP_COLUMNS - 1)) for k in range(STRIP_COLUMNS))
     ]
     strips = torch.stack(columns, dim=1)  # (images, columns, C, H, W)

@@ -71,7 +71,7 @@ def _sheets(
         write_sheet(artifacts.sheet(variant, name), [to_uint8(row, dataset.half_range).numpy() for row in rows])
 
     samples = drawn[f"unconditional.{trained}"]
-    write("samples", list(samples[: SHOWN // 8 * 8].split(8)))
+    write("samples", list(samples[: min(SHOWN, len(samples)) // 8 * 8 or len(samples)].split(8)))
     write("milestones", [drawn[name][:8] for name in drawn if name.startswith("milestone.")])
 
     x = dataset.to_range(dataset.test.pixels[drawn["restored"][:10]])

@@ -119,7 +119,7 @@ def train(
     def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
         return mean.lerp(new, 1 - min(ema_decay, (1 + int(count)) / (10 + int(count))))
 
-    ema = AveragedModel(bare, avg_fn=average)
+    ema = AveragedModel(bare, avg_fn=average).eval()
     optimizer = torch.optim.Adam(bare.parameters(), budget.learning_rate)
     network, optimizer = accelerate.prepare(bare, optimizer)
     steps = math.ceil(budget.images / budget.batch_size)

@@ -1,0 +1,198 @@
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from thaw.assembly import Sampling
+from thaw.choices import find
+from thaw.diffusion.degradation import Degradation
+from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
+from thaw.diffusion.degradations.zoom import Zoom
+from thaw.diffusion.denoising import subsequence
+from thaw.diffusion.objectives import TARGETS
+from thaw.model import BLOCK, Model
+from thaw.networks.cnn import Cnn
+from thaw.params import Choice
+
+SHAPE = (1, 8, 8)
+T = 12
+
+
+def pictures(count: int, seed: int = 0) -> Tensor:
+    return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(seed)) - 0.5
+
+
+def model_of(degradation: Degradation, target: str, sampler: str, latent: str, **options: Any) -> Model:
+    torch.manual_seed(0)
+    sampling = Sampling(find("sampler", sampler, "sampler"), options, latent, {})
+    return Model(Cnn(shape=SHAPE), degradation, TARGETS[target](degradation), sampling, 0.5, 4, lambda: pictures(20))
+
+
+@pytest.fixture(scope="module")
+def ddpm() -> Model:
+    noise = GaussianNoise(shape=SHAPE, steps=T, schedule=Choice(name="linear", beta_min=1e-3, beta_max=0.4))
+    return model_of(noise, "noise", "ancestral", "normal")
+
+
+@pytest.fixture(scope="module")
+def cold() -> Model:
+    return model_of(Zoom(shape=SHAPE, steps=6), "clean", "cold_naive", "pixels")
+
+
+@pytest.fixture(params=["ddpm", "cold"])
+def model(request: pytest.FixtureRequest) -> Model:
+    found: Model = request.getfixturevalue(request.param)
+    return found
+
+
+# Sampling
+
+
+@pytest.mark.parametrize("count", [1, 10, BLOCK, BLOCK + 5])
+def test_the_first_samples_are_the_same_for_every_count(model: Model, count: int) -> None:
+    many = model.sample(2 * BLOCK + 1, seed=3)
+    few = model.sample(count, seed=3)
+    assert few.shape == (count, *SHAPE)
+    assert few.dtype == torch.float32
+    if count > 1:
+        assert torch.equal(few, many[:count])
+    else:  # a batch of one takes another kernel, which sums in another order
+        torch.testing.assert_close(few, many[:1], rtol=1e-4, atol=1e-5)
+
+
+def test_the_first_latents_are_bit_for_bit_the_same_for_every_count(model: Model) -> None:
+    many, few = model.draw_latents(2 * BLOCK + 1, seed=3), model.draw_latents(7, seed=3)
+    assert torch.equal(few.z, many.z[:7])
+    assert (few.source is None) == (many.source is None)
+    if few.source is not None and many.source is not None:
+        assert torch.equal(few.source, many.source[:7])
+
+
+def test_blocks_differ(model: Model) -> None:
+    z = model.draw_latents(2 * BLOCK).z
+    assert not torch.equal(z[:BLOCK], z[BLOCK:])
+
+
+def test_a_seed_decides_the_samples_and_torch_s_own_generator_does_not(model: Model) -> None:
+    torch.manual_seed(1)
+    first = model.sample(6, seed=5)
+    torch.manual_seed(2)
+    state = torch.get_rng_state()
+    assert torch.equal(model.sample(6, seed=5), first)
+    assert torch.equal(torch.get_rng_state(), state), "sampling leaves torch's own generator alone"
+    assert not torch.equal(model.sample(6, seed=6), first)
+
+
+def test_latent_and_noise_are_new_numbers_at_every_step_and_in_every_block(ddpm: Model) -> None:
+    drawn: list[Tensor] = []
+
+    def sampler(denoise: Any, latent: Any, steps: Any, *, noise: Any, **rest: Any) -> Tensor:
+        drawn.extend([latent.z, noise(latent.z), noise(latent.z)])
+        return torch.zeros_like(latent.z)
+
+    watched = Model(
+        ddpm.network, ddpm.degradation, ddpm.target, Sampling(sampler, {}, "normal", {}), 0.5, 4, ddpm.images
+    )
+    watched.sample(2 * BLOCK)
+    assert [len(numbers) for numbers in drawn] == 6 * [BLOCK]
+    assert len(torch.cat(drawn).unique()) > 0.99 * 6 * drawn[0].numel()
+
+
+def test_samples_take_at_most_the_steps_of_the_budget(model: Model) -> None:
+    top = model.degradation.steps
+    for asked, taken in ((None, 4), (2, 2), (1, 1), (1000, top)):
+        seen: list[int] = []
+        model.sample(2, steps=asked, callback=lambda t, z, x, seen=seen: seen.append(t))
+        assert seen == subsequence(top, taken)[:-1]
+
+
+def test_progress_counts_the_images(model: Model) -> None:
+    done: list[int] = []
+    model.sample(BLOCK + 5, progress=done.append)
+    assert done == [BLOCK, BLOCK + 5]
+
+
+def test_ancestral_samples_with_the_clamp_stay_in_the_range(ddpm: Model) -> None:
+    assert ddpm.sample(8).abs().max() <= 0.5 + 1e-6
+
+
+# Degrading and restoring
+
+
+def test_nothing_is_degraded_at_step_zero(model: Model) -> None:
+    x = pictures(3)
+    assert torch.equal(model.degrade(x, 0), x)
+
+
+def test_degrading_is_that_of_the_degradation(ddpm: Model, cold: Model) -> None:
+    x = pictures(3)
+    zoomed = cold.degradation.degrade(x, torch.full((3,), 4), None)
+    assert torch.equal(cold.degrade(x, 4), zoomed)
+    z = ddpm.degrade(x, T)
+    source = ddpm.degradation.solve_source(z, x, torch.full((3,), T))  # type: ignore[attr-defined]
+    assert abs(source.std().item() - 1) < 0.2
+    assert torch.equal(ddpm.degrade(x, T), z)
+    assert not torch.equal(ddpm.degrade(x, T, seed=1), z)
+
+
+def test_the_first_degraded_images_are_the_same_for_every_count(model: Model) -> None:
+    x = pictures(BLOCK + 5)
+    many = model.degrade(x, 3)
+    assert torch.equal(model.degrade(x[:7], 3), many[:7])
+    assert torch.equal(model.degrade(x[:BLOCK], 3), many[:BLOCK])
+
+
+@pytest.mark.parametrize("beyond", [-1, 1000])
+def test_degrading_refuses_steps_out_of_range(model: Model, beyond: int) -> None:
+    with pytest.raises(ValueError, match=rf"t is {beyond}, but this model has steps 0 to {model.degradation.steps}"):
+        model.degrade(pictures(2), beyond)
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1000])
+def test_restoring_refuses_steps_out_of_range(model: Model, beyond: int) -> None:
+    with pytest.raises(ValueError, match=rf"t is {beyond}, but this model has steps 1 to {model.degradation.steps}"):
+        model.restore(pictures(2), beyond)
+
+
+def test_every_step_of_the_range_is_restored(model: Model) -> None:
+    for t in range(1, model.degradation.steps + 1):
+        restored = model.restore(model.degrade(pictures(2), t), t)
+        assert restored.shape == (2, *SHAPE)
+        assert restored.isfinite().all()
+
+
+def test_restoring_is_decided_by_its_seed(ddpm: Model) -> None:
+    z = ddpm.degrade(pictures(4), T)
+    first = ddpm.restore(z, T, seed=1)
+    assert torch.equal(ddpm.restore(z, T, seed=1), first)
+    assert not torch.equal(ddpm.restore(z, T, seed=2), first)
+
+
+def test_restoring_in_one_step_is_denoising(cold: Model) -> None:
+    z = cold.degrade(pictures(4), 5)
+    with torch.inference_mode():
+        assert torch.equal(cold.restore(z, 5, steps=1), cold.denoise(z, 5))
+
+
+def test_reconstructing_is_degrading_and_restoring_where_there_is_no_source(cold: Model) -> None:
+    x = pictures(4)
+    assert torch.equal(cold.reconstruct(x, 5, seed=2), cold.restore(cold.degrade(x, 5, seed=2), 5, seed=2))
+
+
+def test_reconstructing_holds_the_source_of_the_degradation() -> None:
+    noise = GaussianNoise(shape=SHAPE, steps=T, schedule=Choice(name="constant", beta=0.2))
+    model = model_of(noise, "clean", "cold_naive", "normal", source="held")
+    x, answer = pictures(3), pictures(3, seed=1)
+    model.denoise = lambda z, t: answer
+    seen: list[Tensor] = []
+    sampler = model.sampling.sampler
+    watched = Sampling(
+        lambda *args, callback, **rest: sampler(*args, callback=lambda t, z, clean: seen.append(z), **rest),
+        {"source": "held"}, "normal", {},
+    )  # fmt: skip
+    model.sampling = watched
+    assert torch.equal(model.reconstruct(x, T), answer)
+    source = noise.solve_source(seen[0], x, torch.full((3,), T))
+    for t, z in zip(subsequence(T, 4)[1:-1], seen[1:], strict=True):
+        torch.testing.assert_close(z, noise.degrade(answer, torch.full((3,), t), source), rtol=0, atol=1e-5)

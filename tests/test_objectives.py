@@ -1,0 +1,114 @@
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
+from thaw.diffusion.degradations.zoom import Zoom
+from thaw.diffusion.objectives import TARGETS, losses
+from thaw.params import Choice
+
+STEPS = 20
+MIXTURE = GaussianNoise(shape=(1, 8, 8), steps=STEPS, schedule=Choice(name="linear", beta_min=1e-3, beta_max=0.2))
+STEP_LISTS = st.lists(st.integers(1, STEPS), min_size=1, max_size=5)
+
+
+def example(t: list[int], seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """x, source, t and z_t."""
+    stream = torch.Generator().manual_seed(seed)
+    x = torch.rand(len(t), 1, 8, 8, generator=stream) - 0.5
+    source, steps = torch.randn(x.shape, generator=stream), torch.tensor(t)
+    return x, source, steps, MIXTURE.degrade(x, steps, source)
+
+
+def target_called(name: str) -> Any:
+    return TARGETS[name](MIXTURE)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@given(t=STEP_LISTS, seed=st.integers(0, 1000))
+def test_the_right_answer_gives_back_the_image(name: str, t: list[int], seed: int) -> None:
+    x, source, steps, z = example(t, seed)
+    target = target_called(name)
+    torch.testing.assert_close(target.clean(target.regress(x, source, steps), z, steps), x, rtol=0, atol=2e-5)
+
+
+@given(t=STEP_LISTS, seed=st.integers(0, 1000))
+def test_noise_is_the_source_and_clean_is_the_image(t: list[int], seed: int) -> None:
+    x, source, steps, _ = example(t, seed)
+    assert torch.equal(target_called("noise").regress(x, source, steps), source)
+    assert torch.equal(target_called("clean").regress(x, source, steps), x)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+@given(t=STEP_LISTS, seed=st.integers(0, 1000))
+def test_targets_read_each_other(name: str, t: list[int], seed: int) -> None:
+    """Any answer, right or wrong, implies an image and a source; put as another target it implies the same image."""
+    _, answer, steps, z = example(t, seed)
+    clean = target_called(name).clean(answer, z, steps)
+    source = MIXTURE.solve_source(z, clean, steps)
+    for other in TARGETS:
+        same = target_called(other)
+        torch.testing.assert_close(
+            same.clean(same.regress(clean, source, steps), z, steps), clean, rtol=1e-4, atol=1e-4
+        )
+
+
+def test_velocity_agrees_with_diffusers() -> None:
+    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
+
+    reference = DDPMScheduler(STEPS, beta_start=1e-3, beta_end=0.2)
+    x, source, steps, _ = example([1, 2, 7, 19, 20], 0)
+    ours = target_called("velocity").regress(x, source, steps)
+    torch.testing.assert_close(ours, reference.get_velocity(x, source, steps - 1), rtol=1e-5, atol=1e-5)
+
+
+@given(t=STEP_LISTS, seed=st.integers(0, 1000))
+def test_velocity_is_the_source_and_the_image_turned_by_a_right_angle(t: list[int], seed: int) -> None:
+    x, source, steps, z = example(t, seed)
+    v = target_called("velocity").regress(x, source, steps)
+    torch.testing.assert_close(z**2 + v**2, x**2 + source**2, rtol=1e-4, atol=1e-5)
+
+
+class Recorder(nn.Module):
+    """Answers with a constant and keeps what it was asked."""
+
+    def __init__(self, answer: float) -> None:
+        super().__init__()
+        self.answer = answer
+        self.asked: list[tuple[Tensor, Tensor]] = []
+
+    def forward(self, z: Tensor, tau: Tensor) -> Tensor:
+        self.asked.append((z, tau))
+        return torch.full_like(z, self.answer)
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_loss_of_each_image_is_its_mean_squared_error(name: str) -> None:
+    x, source, steps, z = example([1, 5, 20], 0)
+    network, target = Recorder(0.25), target_called(name)
+    loss = losses(network, MIXTURE, target, x, steps, source)
+    answer = target.regress(x, source, steps)
+    expected = torch.stack([(answer[i] - 0.25).square().mean() for i in range(3)])
+    torch.testing.assert_close(loss, expected)
+    ((seen, tau),) = network.asked
+    assert torch.equal(seen, z)
+    torch.testing.assert_close(tau, torch.tensor([1 / STEPS, 5 / STEPS, 1.0]))
+
+
+def test_a_degradation_without_a_source_is_trained_on_the_image() -> None:
+    zoom, x = Zoom(shape=(1, 8, 8), steps=4), torch.rand(2, 1, 8, 8)
+    loss = losses(Recorder(0.0), zoom, TARGETS["clean"](zoom), x, torch.tensor([1, 4]), None)
+    torch.testing.assert_close(loss, x.square().flatten(1).mean(1))
+
+
+def test_degrading_is_outside_autocast() -> None:
+    x, source, steps, z = example([3, 9], 0)
+    network = Recorder(0.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        loss = losses(network, MIXTURE, target_called("noise"), x, steps, source)
+    assert torch.equal(network.asked[0][0], z)
+    assert loss.dtype == torch.float32

@@ -1,0 +1,491 @@
+import copy
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+from thaw import cli
+from thaw.assembly import check
+from thaw.errors import ThawError
+from thaw.params import PARAMS_FILE, Budget, read_params, read_yaml, suggest, write_profile
+
+PROJECT = Path(__file__).parents[1]
+PROFILES = sorted((PROJECT / "profiles").glob("*.yaml"))
+NOISY, ZOOMED = "variants.noisy", "variants.zoomed"
+
+TEXT = """\
+# A comment at the top.
+threads: 1 # of a process
+data: {dataset: mnist, path: raw, size: 8, channels: 1, half_range: 0.5, validation_fraction: 0.2, seed: 0}
+
+budget: # what sets the cost
+  profile: tiny
+  train:
+    cnn:
+      images: 640
+      batch_size: 32
+      optimizer: adam
+      learning_rate: 4e-3 # of Adam
+      learning_rate_schedule: cosine
+      warmup_steps: 5
+      final_learning_rate: 0.02
+      seeds: [0, 1]
+      milestones: [0.5, 1]
+      validations: 4
+      validation_images: 64
+  sample: {images: 20, reconstructions: 20, milestone_images: 15, steps: 4, strip_steps: 20}
+  evaluate: {resamples: 20, test_images: 100}
+defaults: # of every variant
+  train: {target: clean, network: {name: cnn}, ema_decay: 0.99}
+  sample: {seed: 7} # overridden below
+variants:
+  noisy: # the first
+    train:
+      degradation: {name: gaussian_noise, steps: 10, schedule: {name: linear, beta_min: 1e-4, beta_max: 0.02}}
+      target: noise
+    sample:
+      sampler: {name: ancestral}
+      latent: {name: normal}
+      seed: 3
+  zoomed:
+    train:
+      degradation: {name: zoom, steps: 5}
+    sample:
+      sampler: {name: cold_naive}
+      latent: {name: pixels}
+normality: {images: 4, draws: 2, points: 11, significance: 0.05} # no training
+evaluation:
+  classifier: {epochs: 1, batch_size: 128, learning_rate: 3e-3, seed: 0}
+  confidence: 0.95
+studies: {} # none yet
+"""
+
+Write = Callable[..., Path]
+
+
+@pytest.fixture
+def write(tmp_path: Path) -> Write:
+    """Write params.yaml as above, but with values put (or, given `...`, taken out) at dotted keys."""
+
+    def written(*changes: tuple[str, Any], text: str = TEXT) -> Path:
+        path = tmp_path / PARAMS_FILE
+        path.write_text(text)
+        if changes:
+            yaml = YAML(typ="safe", pure=True)
+            content = copy.deepcopy(yaml.load(text))
+            for key, value in changes:
+                *above, last = key.split(".")
+                place = content
+                for part in above:
+                    place = place[part]
+                if value is ...:
+                    del place[last]
+                else:
+                    place[last] = value
+            with path.open("w") as file:
+                yaml.dump(content, file)
+        return path
+
+    return written
+
+
+def refusal(path: Path) -> str:
+    """The sentence with which reading and checking `path` ends."""
+    with pytest.raises(ThawError) as caught:
+        check(read_params(path))
+    sentence = str(caught.value)
+    assert sentence.startswith(PARAMS_FILE)
+    assert sentence.endswith(".")
+    assert "\n" not in sentence
+    return sentence
+
+
+# What is read
+
+
+def test_the_committed_parameters_go_together() -> None:
+    params = read_params(PROJECT / PARAMS_FILE)
+    check(params)
+    assert {"ddpm-linear", "ddpm-cosine", "cold-zoom-cnn"} <= set(params.variants)
+
+
+def test_numbers_with_an_exponent_are_numbers(write: Write) -> None:
+    params = read_params(write())
+    assert params.variants["noisy"].train.degradation.options["schedule"]["beta_min"] == 1e-4
+    assert params.train_budget("noisy").learning_rate == 4e-3
+
+
+def test_defaults_stand_where_a_variant_says_nothing_else(write: Write) -> None:
+    params = read_params(write())
+    noisy, zoomed = params.variant("noisy"), params.variant("zoomed")
+    assert (noisy.train.target, noisy.sample.seed) == ("noise", 3)
+    assert (zoomed.train.target, zoomed.sample.seed) == ("clean", 7)
+    assert noisy.train.network.name == zoomed.train.network.name == "cnn"
+    assert noisy.train.ema_decay == zoomed.train.ema_decay == 0.99
+
+
+def test_a_choice_of_a_variant_replaces_the_default_with_its_options(write: Write) -> None:
+    params = read_params(
+        write(
+            ("defaults.sample.sampler", {"name": "ddim", "eta": 0.5}),
+            ("variants.noisy.sample.sampler", ...),
+            ("variants.zoomed.sample.sampler", {"name": "direct"}),
+        )
+    )
+    assert params.variant("noisy").sample.sampler.options == {"eta": 0.5}
+    assert params.variant("zoomed").sample.sampler.options == {}
+    check(params)
+
+
+def test_a_variant_that_is_not_there_is_named_with_its_nearest(write: Write) -> None:
+    params = read_params(write())
+    with pytest.raises(ThawError) as caught:
+        params.variant("noissy")
+    assert str(caught.value) == "params.yaml: variants has no noissy (did you mean noisy?); it has noisy, zoomed."
+
+
+def test_parameters_cannot_be_changed(write: Write) -> None:
+    params = read_params(write())
+    with pytest.raises(ValueError, match="frozen"):
+        params.threads = 2
+
+
+# Unknown keys
+
+UNKNOWN = [
+    ("thread", "threads", "normality"),
+    ("data.sise", "size", "half_range"),
+    ("budget.trian", "train", "evaluate"),
+    ("budget.train.cnn.image", "images", "validations"),
+    ("budget.sample.imagse", "images", "strip_steps"),
+    ("budget.evaluate.resample", "resamples", "test_images"),
+    ("defaults.trian", "train", "sample"),
+    ("defaults.train.ema", "ema_decay", "network"),
+    ("defaults.sample.sede", "seed", "latent"),
+    (f"{NOISY}.trains", "train", "sample"),
+    (f"{NOISY}.train.taget", "target", "degradation"),
+    (f"{NOISY}.sample.lattent", "latent", "sampler"),
+    ("normality.drawz", "draws", "points"),
+    ("evaluation.confidenc", "confidence", "classifier"),
+    ("evaluation.classifier.epoch", "epochs", "seed"),
+    (f"{NOISY}.train.degradation.step", "steps", "schedule"),
+    (f"{NOISY}.train.degradation.schedule.beta-min", "beta_min", "beta_max"),
+    (f"{NOISY}.sample.sampler.varience", "variance", "clamp"),
+    (f"{ZOOMED}.sample.sampler.sourse", "source", "source"),
+]
+
+
+@pytest.mark.parametrize(("key", "nearest", "allowed"), UNKNOWN, ids=[row[0] for row in UNKNOWN])
+def test_an_unknown_key_is_named_with_its_nearest_and_what_is_allowed(
+    key: str, nearest: str, allowed: str, write: Write
+) -> None:
+    sentence = refusal(write((key, 1)))
+    assert sentence.startswith(f"params.yaml: {key} is not a key that thaw knows (did you mean {nearest}?)")
+    assert allowed in sentence.partition("allowed here: ")[2]
+
+
+@pytest.mark.parametrize(
+    ("key", "choice"),
+    [
+        (f"{NOISY}.train.network.width", "cnn"),
+        (f"{NOISY}.sample.latent.noise", "normal"),
+        (f"{ZOOMED}.sample.latent.noise", "pixels"),
+    ],
+)
+def test_a_choice_without_options_takes_none(key: str, choice: str, write: Write) -> None:
+    path = write(("variants.noisy.train.network", {"name": "cnn"}), (key, 1))
+    assert refusal(path) == f"params.yaml: {key} is not a key that thaw knows: {choice} has no options; remove it."
+
+
+@pytest.mark.parametrize("given", ["shape", "key"])
+def test_what_thaw_supplies_itself_is_no_option(given: str, write: Write) -> None:
+    assert f"degradation.{given} is not a key that thaw knows" in refusal(
+        write((f"{NOISY}.train.degradation.{given}", 1))
+    )
+
+
+@pytest.mark.parametrize("given", ["noise", "callback", "half_range", "degradation"])
+def test_what_thaw_supplies_a_sampler_is_no_option(given: str, write: Write) -> None:
+    assert f"sampler.{given} is not a key that thaw knows" in refusal(write((f"{NOISY}.sample.sampler.{given}", 1)))
+
+
+# Missing keys
+
+MISSING = [
+    "threads", "budget", "defaults", "variants", "studies", "data.size", "budget.train.cnn.images",
+    "evaluation.classifier.seed", f"{NOISY}.train.degradation", f"{NOISY}.train.degradation.name",
+    f"{NOISY}.train.degradation.steps", f"{NOISY}.train.degradation.schedule",
+    f"{NOISY}.train.degradation.schedule.name", f"{NOISY}.train.degradation.schedule.beta_max",
+    f"{ZOOMED}.sample.latent",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("key", MISSING)
+def test_a_missing_key_is_named(key: str, write: Write) -> None:
+    assert refusal(write((key, ...))).startswith(f"params.yaml: the key {key} is missing; add it")
+
+
+def test_a_missing_key_is_explained_by_the_unknown_one_beside_it(write: Write) -> None:
+    sentence = refusal(write(("data.size", ...), ("data.sized", 8)))
+    assert sentence.startswith("params.yaml: data.sized is not a key that thaw knows (did you mean size?)")
+
+
+# Wrong values
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("threads", 0, "threads is 0, but it should be greater than or equal to 1"),
+    ("threads", "two", "threads is 'two', but it should be a valid integer"),
+    ("threads", 1.5, "threads is 1.5, but it should be a valid integer"),
+    ("data", None, "data is not a block of keys; write them below it"),
+    ("data.dataset", 5, "data.dataset is 5, but it should be a valid string"),
+    ("data.size", 4, "data.size is 4, but it should be greater than or equal to 8"),
+    ("data.channels", 2, "data.channels is 2, but it should be 1 or 3"),
+    ("data.half_range", float("inf"), "data.half_range is inf, but it should be a finite number"),
+    ("data.half_range", float("nan"), "data.half_range is nan, but it should be"),
+    ("data.validation_fraction", 1, "data.validation_fraction is 1, but it should be less than 1"),
+    ("budget", 3, "budget is not a block of keys; write them below it"),
+    ("budget.train.cnn.optimizer", "adamw", "is 'adamw', but it should be 'adam' (did you mean adam?)"),
+    ("budget.train.cnn.learning_rate_schedule", "cosin", "should be 'cosine' or 'constant' (did you mean cosine?)"),
+    ("budget.train.cnn.learning_rate", "fast", "budget.train.cnn.learning_rate is 'fast', but it should be"),
+    ("budget.train.cnn.seeds", [], "budget.train.cnn.seeds is empty; give it at least one entry"),
+    ("budget.train.cnn.seeds", [0, 0], "seeds should all differ"),
+    ("budget.train.cnn.seeds", 3, "budget.train.cnn.seeds is 3, but it should be a valid list"),
+    ("budget.train.cnn.seeds", [0, -1], "budget.train.cnn.seeds.1 is -1, but it should be"),
+    ("budget.train.cnn.milestones", [0.5, 0.2, 1], "milestones should be growing fractions"),
+    ("budget.train.cnn.milestones", [0.2, 0.5], "milestones should be growing fractions"),
+    ("budget.train.cnn.milestones", [0.5, 1.5], "milestones.1 is 1.5, but it should be less than or equal to 1"),
+    ("budget.train.cnn.milestones", [True], "milestones.0 is True, but it should be a valid number"),
+    ("budget.train.cnn.images", 31, "images should be at least one batch_size"),
+    ("variants", {}, "variants is empty; give it at least one entry"),
+    ("variants.noisy", None, "variants.noisy is not a block of keys; write them below it"),
+    (f"{NOISY}.train.target", "epsilon", "target is 'epsilon', but it should be 'noise', 'clean' or 'velocity'."),
+    (f"{NOISY}.train.target", "velocty", "(did you mean velocity?)"),
+    (f"{NOISY}.train.target", "a\nb", "target is 'a\\nb', but it should be"),
+    (f"{NOISY}.train.ema_decay", 1, "ema_decay is 1, but it should be less than 1"),
+    (f"{NOISY}.train.degradation", "zoom", "degradation is not a block of keys; write them below it"),
+    (f"{NOISY}.train.degradation.name", 5, "degradation.name is 5, but it should be a valid string"),
+    (f"{NOISY}.train.degradation.steps", 0, "degradation.steps is 0, but it should be greater than or equal to 1"),
+    (f"{NOISY}.train.degradation.steps", "many", "degradation.steps is 'many', but it should be a valid integer"),
+    (
+        f"{NOISY}.train.degradation.schedule",
+        "linear",
+        "degradation.schedule is not a block of keys; write them below it",
+    ),
+    (f"{NOISY}.train.degradation.schedule.beta_min", 0, "schedule.beta_min is 0, but it should be greater than 0"),
+    (f"{NOISY}.train.degradation.schedule.beta_max", 1, "schedule.beta_max is 1, but it should be less than 1"),
+    (f"{NOISY}.sample.seed", -1, "sample.seed is -1, but it should be greater than or equal to 0"),
+    (f"{NOISY}.sample.sampler.variance", "uper", "should be 'lower' or 'upper' (did you mean upper?)"),
+    (f"{NOISY}.sample.sampler.clamp", "maybe", "sampler.clamp is 'maybe', but it should be a valid boolean"),
+    (f"{NOISY}.sample.sampler", {"name": "ddim", "eta": 2}, "sampler.eta is 2, but it should be less than or equal"),
+    (f"{ZOOMED}.sample.latent", {"name": "centres", "noise": -1}, "latent.noise is -1, but it should be greater"),
+    (f"{ZOOMED}.sample.sampler", {"name": "cold_naive", "source": "hold"}, "(did you mean held?)"),
+    (f"{ZOOMED}.train.degradation.steps", 8, "zoomed by at most 7 rows; take a smaller number"),
+    ("normality.significance", 0, "normality.significance is 0, but it should be greater than 0"),
+    ("evaluation.confidence", 0.3, "evaluation.confidence is 0.3, but it should be greater than 0.5"),
+    ("studies", None, "studies is not a block of keys; write them below it"),
+    ("threads", True, "threads is True, but it should be a valid integer"),
+    ("threads", "1", "threads is '1', but it should be a valid integer"),
+    ("data.size", "28", "data.size is '28', but it should be a valid integer"),
+    ("defaults", 3, "defaults is not a block of keys; write them below it"),
+    ("defaults.train", 3, "defaults.train is not a block of keys; write them below it"),
+    (f"{NOISY}.train", "x", "train is not a block of keys; write them below it"),
+    (f"{NOISY}.sample", [1], "sample is not a block of keys; write them below it"),
+    (f"{NOISY}.train.degradation.steps", True, "degradation.steps is True, but it should be a valid integer"),
+]
+
+
+@pytest.mark.parametrize(("key", "value", "said"), WRONG, ids=[f"{row[0]}={row[1]!r}" for row in WRONG])
+def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: Any, said: str, write: Write) -> None:
+    assert said in refusal(write((key, value)))
+
+
+@pytest.mark.parametrize("name", ["Ddpm", "a_b", "a--b", "-a", "a-", "a b", "a/b", ".."])
+def test_a_name_that_is_no_good_for_files_is_refused(name: str, write: Write) -> None:
+    yaml = YAML(typ="safe", pure=True)
+    sentence = refusal(write(("variants", {name: yaml.load(TEXT)["variants"]["noisy"]})))
+    assert sentence.startswith(f"params.yaml: variants.{name} is not a name thaw can use for files")
+
+
+# What does not go together, or does not exist
+
+NAMES: list[tuple[str, Any, str]] = [
+    (f"{NOISY}.train.degradation.name", "gaussian-noise",
+     "degradation.name is 'gaussian-noise', which is no degradation of thaw (did you mean gaussian_noise?); there"),
+    (f"{NOISY}.train.degradation.schedule.name", "linaer",
+     "schedule.name is 'linaer', which is no schedule of thaw (did you mean linear?); there are linear, "),
+    (f"{NOISY}.sample.sampler.name", "cold-naive",
+     "sampler.name is 'cold-naive', which is no sampler of thaw (did you mean cold_naive?); there are ancestral, "),
+    (f"{NOISY}.sample.sampler.name", "_walk", "sampler.name is '_walk', which is no sampler of thaw"),
+    (f"{NOISY}.sample.latent.name", "pixels",
+     "latent.name is 'pixels', which is no latent of gaussian_noise; there are normal"),
+    (f"{ZOOMED}.sample.latent.name", "pixel",
+     "latent.name is 'pixel', which is no latent of zoom (did you mean pixels?); there are pixels, centres"),
+    (f"{NOISY}.train.network", {"name": "cnnn"},
+     "network.name is cnnn, for which budget.train has no entry (did you mean cnn?); add budget.train.cnnn"),
+    (f"{ZOOMED}.train.target", "noise",
+     "target is noise, which needs a source that is mixed into the image, but zoom has none; take clean"),
+    (f"{ZOOMED}.train.target", "velocity", "target is velocity, which needs a source"),
+    (f"{ZOOMED}.sample.sampler.name", "ancestral",
+     "sampler.name is ancestral, which needs a source mixed into the image, but zoom has none; take cold_naive"),
+    (f"{ZOOMED}.sample.sampler.name", "ddim", "sampler.name is ddim, which needs a source mixed into the image"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("key", "value", "said"), NAMES, ids=[f"{row[0]}={row[1]!r}" for row in NAMES])
+def test_what_does_not_go_together_is_refused_with_the_reason(key: str, value: Any, said: str, write: Write) -> None:
+    assert said in refusal(write((key, value)))
+
+
+def test_a_network_with_a_budget_but_no_module_is_refused(write: Write) -> None:
+    cnn = YAML(typ="safe", pure=True).load(TEXT)["budget"]["train"]["cnn"]
+    sentence = refusal(write(("budget.train.cnnn", cnn), (f"{NOISY}.train.network", {"name": "cnnn"})))
+    assert "train.network.name is 'cnnn', which is no network of thaw (did you mean cnn?)" in sentence
+
+
+@pytest.mark.parametrize("sampler", ["ancestral", "ddim", "direct", "cold_naive", "cold_improved"])
+@pytest.mark.parametrize("target", ["noise", "clean", "velocity"])
+def test_gaussian_noise_takes_every_target_and_sampler(target: str, sampler: str, write: Write) -> None:
+    check(read_params(write((f"{NOISY}.train.target", target), (f"{NOISY}.sample.sampler", {"name": sampler}))))
+
+
+@pytest.mark.parametrize("latent", ["pixels", "centres"])
+@pytest.mark.parametrize("sampler", ["direct", "cold_naive", "cold_improved"])
+def test_zoom_takes_the_cold_samplers(sampler: str, latent: str, write: Write) -> None:
+    changes = (f"{ZOOMED}.sample.sampler", {"name": sampler}), (f"{ZOOMED}.sample.latent", {"name": latent})
+    check(read_params(write(*changes)))
+
+
+def test_the_nearest_word_takes_hyphens_for_underscores_and_may_be_none() -> None:
+    assert suggest("cold-naive", ["ddim", "cold_naive"]) == " (did you mean cold_naive?)"
+    assert suggest("zzz", ["ddim", "cold_naive"]) == ""
+
+
+# Files that are not YAML
+
+BROKEN = [
+    ("threads: 1\n\tdata: 2\n", " line 2: found character"),
+    ("threads: 1\ndata: {size: 8\nbudget: 3\n", " line 3: expected"),
+    ("threads: 1\nthreads: 2\n", " line 2: found duplicate key"),
+    ("threads: 1\ndata: *here\n", " line 2: found undefined alias"),
+    ("threads: !!python/object/apply:os.getcwd []\n", " line 1: could not determine a constructor"),
+]
+
+
+@pytest.mark.parametrize(("text", "said"), BROKEN, ids=["tab", "bracket", "duplicate", "alias", "tag"])
+def test_a_fault_of_the_yaml_is_named_with_its_line(text: str, said: str, write: Write) -> None:
+    sentence = refusal(write(text=text))
+    assert sentence.startswith(f"params.yaml{said}")
+    assert sentence.endswith("; mend the YAML there.")
+
+
+def test_a_missing_file_is_named_with_its_folder(tmp_path: Path) -> None:
+    assert refusal(tmp_path / PARAMS_FILE) == (
+        f"params.yaml is not in {tmp_path.resolve()}; run thaw from a folder of a thaw project."
+    )
+
+
+# Profiles
+
+
+@pytest.mark.parametrize("profile", PROFILES, ids=[path.stem for path in PROFILES])
+def test_every_profile_makes_valid_parameters(profile: Path, tmp_path: Path) -> None:
+    path = tmp_path / PARAMS_FILE
+    path.write_text((PROJECT / PARAMS_FILE).read_text())
+    before = read_params(path).model_dump()
+    write_profile(path, profile)
+    after = read_params(path)
+    check(after)
+    assert after.budget.profile == profile.stem
+    assert after.budget == Budget.model_validate(read_yaml(profile)["budget"])
+    assert {key: value for key, value in after.model_dump().items() if key != "budget"} == {
+        key: value for key, value in before.items() if key != "budget"
+    }
+
+
+def test_there_are_the_four_profiles() -> None:
+    assert [path.stem for path in PROFILES] == ["paper", "quick", "smoke", "standard"]
+
+
+def test_a_profile_keeps_comments_and_order_of_all_else(write: Write) -> None:
+    path, profile = write(), PROJECT / "profiles" / "smoke.yaml"
+    write_profile(path, profile)
+    text = path.read_text()
+    assert list(read_yaml(path)) == list(YAML(typ="safe", pure=True).load(TEXT))
+    for comment in ("# A comment at the top.\n", "threads: 1 # of a process\n", "budget: # what sets the cost\n",
+                    "defaults: # of every variant\n", "# overridden below\n", "noisy: # the first\n",
+                    "# no training\n", "studies: {} # none yet\n"):  # fmt: skip
+        assert comment in text
+    assert "beta_min: 1e-4" in text, "numbers stay as they were written"
+    assert "seeds: [0, 1]\n" in text
+    again = text
+    write_profile(path, profile)
+    assert path.read_text() == again
+
+
+def test_an_invalid_profile_changes_nothing(write: Write, tmp_path: Path) -> None:
+    path, profile = write(), tmp_path / "broken.yaml"
+    profile.write_text((PROJECT / "profiles" / "smoke.yaml").read_text().replace("batch_size: 32", "batch_size: 0"))
+    with pytest.raises(ThawError, match=r"budget\.train\.cnn\.batch_size is 0, but it should be greater"):
+        write_profile(path, profile)
+    assert path.read_text() == TEXT
+    assert sorted(found.name for found in tmp_path.iterdir()) == ["broken.yaml", PARAMS_FILE]
+
+
+@pytest.mark.parametrize("content", ["threads: 2\n", "budget: {}\nthreads: 2\n", "- budget\n", ""], ids=repr)
+def test_a_profile_has_nothing_beside_its_budget(content: str, write: Write, tmp_path: Path) -> None:
+    path, profile = write(), tmp_path / "odd.yaml"
+    profile.write_text(content)
+    with pytest.raises(ThawError, match=r"^odd\.yaml: the one key of a profile is budget"):
+        write_profile(path, profile)
+    assert path.read_text() == TEXT
+
+
+# The command line
+
+
+@pytest.fixture
+def thaw(write: Write, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., str]:
+    """Run the command line in a project of the above parameters, and give the one line with which it refuses."""
+
+    def ran(*arguments: str) -> str:
+        monkeypatch.setattr(sys, "argv", ["thaw", *arguments])
+        with pytest.raises(SystemExit) as caught:
+            cli.main()
+        assert caught.value.code == 2
+        return capsys.readouterr().err.removesuffix("\n")
+
+    project = write().parent
+    (project / "dvc.yaml").touch()
+    monkeypatch.chdir(project)
+    return ran
+
+
+def test_the_command_refuses_in_one_sentence(thaw: Callable[..., str], write: Write) -> None:
+    assert (
+        thaw("train", "nosy") == "thaw: params.yaml: variants has no nosy (did you mean noisy?); it has noisy, zoomed."
+    )
+    write((f"{ZOOMED}.sample.sampler.name", "ddim"))
+    assert thaw("train", "noisy").startswith("thaw: params.yaml: variants.zoomed.sample.sampler.name is ddim")
+
+
+def test_a_profile_that_is_not_there_is_named_with_its_nearest(thaw: Callable[..., str], tmp_path: Path) -> None:
+    (tmp_path / "profiles").mkdir()
+    for name in ("smoke", "quick"):
+        (tmp_path / "profiles" / f"{name}.yaml").touch()
+    assert thaw("profile", "smoky") == (
+        "thaw: profiles/smoky.yaml does not exist (did you mean smoke?); there are quick, smoke."
+    )
+
+
+def test_the_installed_command_ends_with_status_2_and_no_traceback(write: Write) -> None:
+    project = write(("threads", 0)).parent
+    (project / "dvc.yaml").touch()
+    command = Path(sys.executable).with_name("thaw")
+    ended = subprocess.run([command, "sample", "noisy"], cwd=project, capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    assert ended.stderr == "thaw: params.yaml: threads is 0, but it should be greater than or equal to 1.\n"
+    assert ended.stdout == ""

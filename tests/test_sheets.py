@@ -1,0 +1,54 @@
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from PIL import Image
+
+from thaw.sheets import read_sheet, write_sheet
+
+
+def tiles(*shape: int) -> npt.NDArray[np.uint8]:
+    return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+
+
+@pytest.mark.parametrize("rows", [1, 3])
+def test_grey_tiles_are_read_back_bit_for_bit(tmp_path: Path, rows: int) -> None:
+    images = tiles(rows, 5, 1, 8, 8)
+    write_sheet(tmp_path / "sheets" / "a.png", list(images))
+    read = read_sheet(tmp_path / "sheets" / "a.png", 8)
+    assert read.shape == (rows, 5, 8, 8)
+    assert (read == images[:, :, 0]).all()
+
+
+def test_coloured_tiles_are_read_back_bit_for_bit(tmp_path: Path) -> None:
+    images = tiles(2, 4, 3, 8, 8)
+    write_sheet(tmp_path / "a.png", list(images))
+    read = read_sheet(tmp_path / "a.png", 8)
+    assert read.shape == (2, 4, 8, 8, 3)
+    assert (read == np.moveaxis(images, 2, -1)).all()
+
+
+def test_rows_stand_below_each_other_and_columns_side_by_side(tmp_path: Path) -> None:
+    images = tiles(2, 3, 1, 8, 8)
+    write_sheet(tmp_path / "a.png", list(images))
+    with Image.open(tmp_path / "a.png") as picture:
+        assert (picture.mode, picture.size) == ("L", (3 * 8, 2 * 8))
+        pixels = np.asarray(picture)
+    assert (pixels[8:16, 16:24] == images[1, 2, 0]).all()
+
+
+def test_the_layout_of_the_tiles_in_memory_does_not_show(tmp_path: Path) -> None:
+    images = tiles(4, 3, 8, 8)
+    write_sheet(tmp_path / "a.png", [images])
+    write_sheet(tmp_path / "b.png", [np.moveaxis(np.ascontiguousarray(np.moveaxis(images, 1, -1)), -1, 1)])
+    assert (tmp_path / "a.png").read_bytes() == (tmp_path / "b.png").read_bytes()
+
+
+def test_a_failed_write_keeps_the_old_sheet(tmp_path: Path) -> None:
+    write_sheet(tmp_path / "a.png", [tiles(2, 1, 8, 8)])
+    before = (tmp_path / "a.png").read_bytes()
+    with pytest.raises(ValueError, match="dimension"):
+        write_sheet(tmp_path / "a.png", [tiles(2, 1, 8, 8), tiles(3, 1, 8, 8)])
+    assert [path.name for path in tmp_path.iterdir()] == ["a.png"]
+    assert (tmp_path / "a.png").read_bytes() == before
