@@ -8,10 +8,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 
+import thaw as thaw_library
 from thaw.artifacts import Artifacts
+from thaw.errors import ThawError
 from thaw.params import read_params, write_profile
 from thaw.pipeline import environment, outdated, scratch_copy
+from thaw.training.checkpoint import read_tensors
 
 ROOT = Path(__file__).parents[1]
 EDITED, KEPT = "ddpm-cosine", ("ddpm-linear", "cold-zoom-cnn")
@@ -99,6 +103,16 @@ def test_dvc_shows_the_metrics_as_a_table(made: Artifacts) -> None:
     assert "fid_classifier" in table
 
 
+def test_the_library_gives_the_images_of_the_stages(made: Artifacts) -> None:
+    drawn, _ = read_tensors(made.samples("ddpm-linear"))
+    model = thaw_library.load("ddpm-linear", root=made.root)
+    images = model.sample(64, seed=0)
+    # The noise is the same to the bit; a convolution may round otherwise for another number of images.
+    torch.testing.assert_close(images, drawn["unconditional.0"][:64], rtol=0, atol=1e-4)
+    noisy = model.degrade(images, t=500)
+    assert model.restore(noisy, t=500).shape == images.shape
+
+
 def test_a_repetition_in_another_order_writes_the_same_bytes(made: Artifacts) -> None:
     """Forced, alone, without the run cache: what ran beside another variant before is the same to the byte."""
     variant = "cold-zoom-cnn"
@@ -125,6 +139,13 @@ def test_a_fresh_clone_renders_without_training(clone: Artifacts) -> None:
     assert (clone.book / "index.html").exists()
     assert not (clone.root / "models").exists(), "nothing was trained"
     assert clone.metrics("ddpm-linear").read_bytes() == before
+
+
+def test_weights_that_are_not_here_are_named_with_what_makes_them(clone: Artifacts) -> None:
+    with pytest.raises(
+        ThawError, match=r"`dvc repro train@ddpm-linear` trains it \(it took \d+ minutes\), or `dvc pull`"
+    ):
+        thaw_library.load("ddpm-linear", root=clone.root)
 
 
 def test_an_edited_schedule_reruns_that_variant_alone(clone: Artifacts) -> None:

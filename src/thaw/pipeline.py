@@ -15,6 +15,8 @@ from thaw.artifacts import Artifacts
 from thaw.errors import ThawError
 from thaw.params import Params, read_params, read_yaml, write_profile
 
+ABSENT = ("deleted", "not in cache")
+"""What `dvc status` calls an output that is not on this machine."""
 PER_VARIANT = "${variants}"
 RENDERED = "report"
 
@@ -172,7 +174,7 @@ def _changed(entries: list[Any]) -> bool:
             return True  # "changed command"
         for changes in entry.values():
             for path, change in changes.items():
-                if change != "deleted" or not path.startswith(("models", "samples")):
+                if change not in ABSENT or not path.startswith(("models", "samples")):
                     return True
     return False
 
