@@ -102,7 +102,8 @@ def _cell(found: Results, variant: str, key: str) -> str:
     text = measurement.show()
     if METRICS[key].better and measurement == found.ranked(key)[0]:
         text = f"**{text}**"
-    return f"{text} {interval(measurement)}"
+    bounds = interval(measurement)
+    return f"{text} [\\{bounds[:-1]}\\]]{{.interval}}" if bounds else text
 
 
 def interval(measurement: Measurement) -> str:
