@@ -220,7 +220,7 @@ def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 def project(folder: Path, steps: int) -> Path:
     """A project with one small variant, which is validated after every fifth step."""
     (folder / "pictures").mkdir(parents=True)
-    patterns = 255 * np.random.default_rng(0).integers(2, size=(60, 8, 8), dtype=np.uint8)
+    patterns = 255 * np.random.default_rng(0).integers(2, size=(60, 11, 11), dtype=np.uint8)
     for number, pixels in enumerate(patterns):
         Image.fromarray(pixels).save(folder / "pictures" / f"{number:02}.png")
     settings = {
@@ -238,7 +238,7 @@ def project(folder: Path, steps: int) -> Path:
     params = {
         "threads": 1,
         "data": {
-            "dataset": "folder", "path": "pictures", "size": 8, "channels": 1, "half_range": 0.5,
+            "dataset": "folder", "path": "pictures", "size": 11, "channels": 1, "half_range": 0.5,
             "validation_fraction": 0.2, "seed": 0,
         },
         "budget": {

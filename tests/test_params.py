@@ -20,7 +20,7 @@ NOISY, ZOOMED = "variants.noisy", "variants.zoomed"
 TEXT = """\
 # A comment at the top.
 threads: 1 # of a process
-data: {dataset: mnist, path: raw, size: 8, channels: 1, half_range: 0.5, validation_fraction: 0.2, seed: 0}
+data: {dataset: mnist, path: raw, size: 12, channels: 1, half_range: 0.5, validation_fraction: 0.2, seed: 0}
 
 budget: # what sets the cost
   profile: tiny
@@ -242,7 +242,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("threads", 1.5, "threads is 1.5, but it should be a valid integer"),
     ("data", None, "data is not a block of keys; write them below it"),
     ("data.dataset", 5, "data.dataset is 5, but it should be a valid string"),
-    ("data.size", 4, "data.size is 4, but it should be greater than or equal to 8"),
+    ("data.size", 10, "data.size is 10, but it should be greater than or equal to 11"),
     ("data.channels", 2, "data.channels is 2, but it should be 1 or 3"),
     ("data.half_range", float("inf"), "data.half_range is inf, but it should be a finite number"),
     ("data.half_range", float("nan"), "data.half_range is nan, but it should be"),
@@ -283,7 +283,7 @@ WRONG: list[tuple[str, Any, str]] = [
     (f"{NOISY}.sample.sampler", {"name": "ddim", "eta": 2}, "sampler.eta is 2, but it should be less than or equal"),
     (f"{ZOOMED}.sample.latent", {"name": "centres", "noise": -1}, "latent.noise is -1, but it should be greater"),
     (f"{ZOOMED}.sample.sampler", {"name": "cold_naive", "source": "hold"}, "(did you mean held?)"),
-    (f"{ZOOMED}.train.degradation.steps", 8, "zoomed by at most 7 rows; take a smaller number"),
+    (f"{ZOOMED}.train.degradation.steps", 12, "zoomed by at most 11 rows; take a smaller number"),
     ("normality.significance", 0, "normality.significance is 0, but it should be greater than 0"),
     ("evaluation.confidence", 0.3, "evaluation.confidence is 0.3, but it should be greater than 0.5"),
     ("studies", None, "studies is not a block of keys; write them below it"),
@@ -368,7 +368,7 @@ def test_the_nearest_word_takes_hyphens_for_underscores_and_may_be_none() -> Non
 
 BROKEN = [
     ("threads: 1\n\tdata: 2\n", " line 2: found character"),
-    ("threads: 1\ndata: {size: 8\nbudget: 3\n", " line 3: expected"),
+    ("threads: 1\ndata: {size: 12\nbudget: 3\n", " line 3: expected"),
     ("threads: 1\nthreads: 2\n", " line 2: found duplicate key"),
     ("threads: 1\ndata: *here\n", " line 2: found undefined alias"),
     ("threads: !!python/object/apply:os.getcwd []\n", " line 1: could not determine a constructor"),
