@@ -202,11 +202,11 @@ def test_folder_with_classes(tmp_path: Path) -> None:
 
 def test_folder_with_train_and_test(tmp_path: Path) -> None:
     for number in range(10):
-        write_picture(tmp_path / "raw" / "train" / f"{number}.png", np.full((8, 8, 3), (10 * number, 0, 255)))
-    write_picture(tmp_path / "raw" / "test" / "deep" / "a.jpg", np.full((8, 8), 200))
-    write_picture(tmp_path / "raw" / "test" / ".thumbnails" / "a.jpg", np.full((8, 8), 0))
+        write_picture(tmp_path / "raw" / "train" / f"{number}.png", np.full((16, 16, 3), (10 * number, 0, 255)))
+    write_picture(tmp_path / "raw" / "test" / "deep" / "a.jpg", np.full((16, 16), 200))
+    write_picture(tmp_path / "raw" / "test" / ".thumbnails" / "a.jpg", np.full((16, 16), 0))
     (tmp_path / "raw" / "test" / "notes.txt").write_text("not an image")
-    read = read_dataset(settings(dataset="folder", size=8, channels=3), tmp_path)
+    read = read_dataset(settings(dataset="folder", size=16, channels=3), tmp_path)
     assert read.train.labels is None
     assert read.test.labels is None
     assert sorted(torch.cat([read.train.pixels, read.validation.pixels])[:, 0, 0, 0].tolist()) == list(
@@ -219,27 +219,27 @@ def test_folder_with_train_and_test(tmp_path: Path) -> None:
 
 def test_folder_of_one_class_has_no_labels(tmp_path: Path) -> None:
     for number in range(10):
-        write_picture(tmp_path / "raw" / "bedroom" / f"{number}.png", np.zeros((8, 8)))
-    assert read_dataset(settings(dataset="folder", size=8), tmp_path).train.labels is None
+        write_picture(tmp_path / "raw" / "bedroom" / f"{number}.png", np.zeros((16, 16)))
+    assert read_dataset(settings(dataset="folder", size=16), tmp_path).train.labels is None
 
 
 def test_pictures_of_every_kind(tmp_path: Path) -> None:
     raw = tmp_path / "raw"
     for number in range(4):
-        write_picture(raw / "train" / f"{number}.png", np.zeros((8, 8)))
+        write_picture(raw / "train" / f"{number}.png", np.zeros((16, 16)))
     (raw / "test").mkdir()
     # 16 bits; transparent; a wide picture with its content in the middle; one that the camera held on its side.
-    Image.fromarray(np.full((8, 8), 256 * 120, dtype=np.uint16)).save(raw / "test" / "a.png")
-    Image.new("RGBA", (8, 8), (120, 120, 120, 40)).save(raw / "test" / "b.png")
-    wide = np.zeros((8, 24))
-    wide[:, 8:16] = 120
+    Image.fromarray(np.full((16, 16), 256 * 120, dtype=np.uint16)).save(raw / "test" / "a.png")
+    Image.new("RGBA", (16, 16), (120, 120, 120, 40)).save(raw / "test" / "b.png")
+    wide = np.zeros((16, 48))
+    wide[:, 16:32] = 120
     write_picture(raw / "test" / "c.png", wide)
     exif = Image.Exif()
     exif[0x0112] = 6
-    turned = np.zeros((8, 8), dtype=np.uint8)
+    turned = np.zeros((16, 16), dtype=np.uint8)
     turned[0] = 120  # upright, the first row is the last column
     Image.fromarray(turned).save(raw / "test" / "d.png", exif=exif)
-    test = read_dataset(settings(dataset="folder", size=8), tmp_path).test.pixels
+    test = read_dataset(settings(dataset="folder", size=16), tmp_path).test.pixels
     for number in range(3):
         assert (test[number] == 120).all(), f"picture {number}"
     assert (test[3, 0, :, -1] == 120).all()
@@ -252,7 +252,7 @@ def test_broken_picture_is_named(tmp_path: Path) -> None:
     whole = (tmp_path / "raw" / "x" / "1.png").read_bytes()
     (tmp_path / "raw" / "x" / "1.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ThawError, match=r"raw/x/1\.png cannot be read as an image"):
-        read_dataset(settings(dataset="folder", size=8), tmp_path)
+        read_dataset(settings(dataset="folder", size=16), tmp_path)
 
 
 def test_folder_without_images(tmp_path: Path) -> None:
@@ -323,7 +323,7 @@ def test_torchvision_dataset_with_splits(tmp_path: Path, no_network: None) -> No
         for label in ("negative", "positive"):
             for number in range(5):
                 write_picture(folder / part / label / f"{number}.png", np.full((30, 40, 3), shade))
-    read = read_dataset(settings(dataset="torchvision:RenderedSST2", size=8), tmp_path)
+    read = read_dataset(settings(dataset="torchvision:RenderedSST2", size=16), tmp_path)
     assert (read.train.pixels == 10).all()
     assert (read.test.pixels == 90).all()
     assert read.test.labels is not None
@@ -336,7 +336,7 @@ def test_torchvision_dataset_whose_test_set_is_called_val(tmp_path: Path, no_net
     for wnid in wnids.split():
         write_picture(folder / "train" / wnid / "a.JPEG", np.full((20, 20), 10))
         write_picture(folder / "val" / wnid / "a.JPEG", np.full((20, 20), 90))
-    read = read_dataset(settings(dataset="torchvision:Imagenette(size=160px)", size=8), tmp_path)
+    read = read_dataset(settings(dataset="torchvision:Imagenette(size=160px)", size=16), tmp_path)
     assert len(read.train) + len(read.validation) == 10
     assert (read.test.pixels == 90).all()
     assert read.test.labels is not None

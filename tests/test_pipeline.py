@@ -13,6 +13,7 @@ import torch
 import thaw as thaw_library
 from thaw.artifacts import Artifacts
 from thaw.errors import ThawError
+from thaw.hardware import bf16_is_fast
 from thaw.params import read_params, write_profile
 from thaw.pipeline import environment, outdated, scratch_copy
 from thaw.training.checkpoint import read_tensors
@@ -108,7 +109,8 @@ def test_the_library_gives_the_images_of_the_stages(made: Artifacts) -> None:
     model = thaw_library.load("ddpm-linear", root=made.root)
     images = model.sample(64, seed=0)
     # The noise is the same to the bit; a convolution may round otherwise for another number of images.
-    torch.testing.assert_close(images, drawn["unconditional.0"][:64], rtol=0, atol=1e-4)
+    rounding = 0.05 if bf16_is_fast(model.device) else 1e-4
+    torch.testing.assert_close(images, drawn["unconditional.0"][:64], rtol=0, atol=rounding)
     noisy = model.degrade(images, t=500)
     assert model.restore(noisy, t=500).shape == images.shape
 
