@@ -1,8 +1,21 @@
-"""Layers that more than one network uses."""
+"""Layers, options and checks that more than one network uses."""
+
+from collections.abc import Sequence
+from typing import Annotated, Literal
 
 import torch
 import torch.nn.functional as F
+from pydantic import Field
 from torch import Tensor, nn
+
+from thaw.diffusion.degradation import Shape
+from thaw.errors import ThawError
+from thaw.params import PARAMS_FILE
+
+Widths = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+"""The channels of a U-Net at each level, the first at the highest resolution."""
+Patch = Literal[1, 2, 4]
+"""The stride of a network's first convolution."""
 
 
 class LayerNorm(nn.Module):
@@ -45,3 +58,18 @@ class TimeFeatures(nn.Module):
         """Features of shape (B, 32), in float32."""
         angle = tau.float()[:, None] * self.frequencies
         return torch.cat([angle.sin(), angle.cos() - 1], dim=1)
+
+
+def check_division(widths: Sequence[int], patch: int, shape: Shape, key: str) -> None:
+    """Raise ThawError where a U-Net that halves the image between its levels would have to halve an odd size.
+
+    `key` locates the network in params.yaml.
+    """
+    factor = patch * 2 ** (len(widths) - 1)
+    size = next((side for side in shape[1:] if side % factor), None)
+    if size is not None:
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}.widths has {len(widths)} levels behind a first convolution of stride {patch}, which "
+            f"divide the image by {factor}, but images of {size} pixels cannot be divided so; take fewer levels, a "
+            f"smaller {key}.patch, or a data.size that is a multiple of {factor}."
+        )
