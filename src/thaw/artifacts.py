@@ -94,6 +94,10 @@ class Artifacts:
         """The schedule, and the distance of z_t from N(0, 1), by t."""
         return self.root / "plots" / "normality" / f"{variant}.csv"
 
+    def uniqueness(self, variant: str) -> Path:
+        """How unique z_T is for its image."""
+        return self.root / "plots" / "uniqueness" / f"{variant}.csv"
+
     @property
     def summary(self) -> Path:
         """Every metric of every variant."""
@@ -107,6 +111,14 @@ class Artifacts:
     def figures(self) -> Path:
         """The folder of drawn figures, each with its caption beside it."""
         return self.root / "figures"
+
+    def study(self, key: str) -> Path:
+        """The folder of what a study found."""
+        return self.root / "studies" / key
+
+    def study_run(self, key: str) -> Path:
+        """How long a study took, and where; not an output of DVC."""
+        return self.root / "runs" / "studies" / f"{key}.json"
 
     def run(self, variant: str) -> Path:
         """How long each stage of a variant took, and where; not an output of DVC."""

@@ -73,6 +73,14 @@ def evaluate(variant: Variant) -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+def study(key: Annotated[str, typer.Argument(help="A study of params.yaml.")]) -> None:
+    """Run a study: what a table, curves or pictures say beyond the comparison of the variants."""
+    from thaw.stages.study import run
+
+    run(_checked(), key)
+
+
+@app.command(rich_help_panel=STAGES)
 def summarize() -> None:
     """Bring the metrics of all variants into one table."""
     from thaw.stages.summarize import run

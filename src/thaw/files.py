@@ -65,4 +65,5 @@ def _refuse_if_no_number(path: Path, key: str, value: object) -> None:
 def _cell(value: object) -> str:
     if value is None:
         return ""
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
+    text = f"{value:.9g}" if isinstance(value, float) else str(value)
+    return '"' + text.replace('"', '""') + '"' if set(text) & set(',"\n') else text

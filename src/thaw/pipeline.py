@@ -18,19 +18,21 @@ from thaw.params import Params, read_params, read_yaml, write_profile
 ABSENT = ("deleted", "not in cache")
 """What `dvc status` calls an output that is not on this machine."""
 PER_VARIANT = "${variants}"
+PER_STUDY = ("${studies.trained}", "${studies.untrained}")
 RENDERED = "report"
 
 
 @dataclass(frozen=True)
 class Pipeline:
-    """The stages by when they run: before the variants, for each variant in this order, and after them.
+    """The stages by when they run: before the variants, for each variant in this order, for each study, and at the end.
 
-    `inputs` maps a stage to the artifacts it reads that another stage makes, each with the stage that makes it; paths
-    hold `${key}` for the name of the variant.
+    `studies` maps a study to its stage as DVC names it. `inputs` maps a stage to the artifacts it reads that another
+    stage makes, each with the stage that makes it; paths hold `${key}` for the name of the variant.
     """
 
     before: list[str]
     chain: list[str]
+    studies: dict[str, str]
     after: list[str]
     inputs: dict[str, dict[str, str]]
 
@@ -40,6 +42,10 @@ class Pipeline:
         stages: dict[str, Any] = read_yaml(artifacts.root / "dvc.yaml")["stages"]
         names = [name for name in stages if name != RENDERED]
         chain = [name for name in names if stages[name].get("foreach") == PER_VARIANT]
+        of_studies = {stages[name]["foreach"]: name for name in names if stages[name].get("foreach") in PER_STUDY}
+        asked = read_params(artifacts.params).studies
+        groups = dict(zip(PER_STUDY, (list(asked.trained), list(asked.untrained)), strict=True))
+        studies = {key: f"{of_studies[group]}@{key}" for group, keys in groups.items() for key in keys}
         contents = {name: stages[name].get("do", stages[name]) for name in names}
         makers = {
             out if isinstance(out, str) else next(iter(out)): name
@@ -48,12 +54,17 @@ class Pipeline:
             for out in content.get(kind, [])
         }
         inputs = {
-            name: {dep: makers[dep] for dep in content["deps"] if dep in makers} for name, content in contents.items()
+            name: {
+                dep: makers[dep]
+                for dep in (dep.replace("${item.variant}", "${key}") for dep in content["deps"])
+                if dep in makers
+            }
+            for name, content in contents.items()
         }
         first = names.index(chain[0])
-        rest = [name for name in names if name not in chain]
+        rest = [name for name in names if name not in chain and name not in of_studies.values()]
         before, after = ([n for n in rest if (names.index(n) < first) == early] for early in (True, False))
-        return cls(before, chain, after, inputs)
+        return cls(before, chain, studies, after, inputs)
 
     def of(self, variant: str) -> list[str]:
         """The stages of one variant, as DVC names them."""
@@ -83,16 +94,17 @@ def jobs_for(params: Params) -> int:
 
 
 def repro(artifacts: Artifacts, jobs: int | None = None, *, options: Sequence[str] = (),
-          work: dict[str, list[str]] | None = None) -> None:  # fmt: skip
-    """Bring every artifact up to date, `jobs` variants at a time.
+          work: dict[str, list[str]] | None = None, studies: Sequence[str] | None = None) -> None:  # fmt: skip
+    """Bring every artifact up to date, `jobs` variants at a time, then as many studies.
 
-    `work` restricts the stages of each variant (all of them by default), `options` go to `dvc repro`. Every stage has
-    its own seed and its own number of threads, so `jobs` does not change a byte of any result. Raises ThawError that
-    names every variant that failed; the others are finished nevertheless.
+    `work` restricts the stages of each variant and `studies` the studies (all of them by default), `options` go to
+    `dvc repro`. Every stage has its own seed and its own number of threads, so `jobs` does not change a byte of any
+    result. Raises ThawError that names every variant and study that failed; the others are finished nevertheless.
     """
     params = read_params(artifacts.params)
     pipeline = Pipeline.read(artifacts)
     work = {variant: pipeline.of(variant) for variant in params.variants} if work is None else work
+    asked = {key: [stage] for key, stage in pipeline.studies.items() if studies is None or key in studies}
 
     def run(stages: Sequence[str]) -> bool:
         return dvc(artifacts.root, "--wait-for-lock", "repro", "-q", "-s", *options, *stages).returncode == 0
@@ -102,13 +114,14 @@ def repro(artifacts: Artifacts, jobs: int | None = None, *, options: Sequence[st
     pool = ThreadPoolExecutor(jobs or jobs_for(params))
     try:
         done = dict(zip(work, pool.map(run, work.values()), strict=True))
+        done |= dict(zip(asked, pool.map(run, asked.values()), strict=True))
     except KeyboardInterrupt:
         pool.shutdown(cancel_futures=True)
         raise ThawError("stopped; `thaw repro` goes on from the last checkpoints.") from None
     pool.shutdown()
     after = run(pipeline.after)
-    if failed := [variant for variant, succeeded in done.items() if not succeeded]:
-        raise ThawError(f"{', '.join(failed)} failed, as said above; every other variant is up to date.")
+    if failed := [name for name, succeeded in done.items() if not succeeded]:
+        raise ThawError(f"{', '.join(failed)} failed, as said above; everything else is up to date.")
     if not after:
         raise ThawError(f"{' or '.join(pipeline.after)} failed, as said above.")
 
@@ -134,32 +147,47 @@ class Stale:
     brought_back: list[str]
 
 
-def stale(artifacts: Artifacts) -> dict[str, Stale]:
-    """What `params.yaml`, the code and the data have outdated, by variant.
+def stale(artifacts: Artifacts) -> tuple[dict[str, Stale], list[str]]:
+    """What `params.yaml`, the code and the data have outdated, by variant, and the studies that have to run again.
 
     An output that is merely absent outdates nothing, but a stage that has to run needs its inputs, and whatever makes
     those has to run as well where they are not in DVC's cache.
     """
     root, pipeline, changed = artifacts.root, Pipeline.read(artifacts), outdated(artifacts)
-    found = {}
-    for variant in read_params(artifacts.params).variants:
-        needed = {name for name in pipeline.before if name in changed}
+    params = read_params(artifacts.params)
+    first = {name for name in pipeline.before if name in changed}
+    found, studies = {}, list[str]()
+
+    def reads_what_runs(stage: str, running: set[str]) -> bool:
+        return bool(running & set(pipeline.inputs[stage].values()))
+
+    for variant in params.variants:
+        needed = set(first)
         for name in pipeline.chain:  # in an order in which every input stands before its reader
-            if f"{name}@{variant}" in changed or needed & set(pipeline.inputs[name].values()):
+            if f"{name}@{variant}" in changed or reads_what_runs(name, needed):
                 needed.add(name)
+        readers = []
+        for key, study in params.studies.trained.items():
+            name = pipeline.studies[key].split("@")[0]
+            if study.variant == variant and (pipeline.studies[key] in changed or reads_what_runs(name, needed)):
+                studies.append(key)
+                readers.append(name)
         needed &= set(pipeline.chain)
         brought_back: set[str] = set()
-        for name in reversed(pipeline.chain):
-            for path, maker in pipeline.inputs[name].items() if name in needed | brought_back else ():
+        for name in (*readers, *reversed(pipeline.chain)):
+            for path, maker in pipeline.inputs[name].items() if name in needed | brought_back | set(readers) else ():
                 if maker not in needed and not _present(root, path.replace("${key}", variant)):
                     brought_back.add(maker)
-        if needed:
+        if needed | brought_back:
             order = [name for name in pipeline.chain if name in needed | brought_back]
             found[variant] = Stale(
                 [f"{name}@{variant}" for name in order],
                 [f"{name}@{variant}" for name in order if name in brought_back],
             )
-    return found
+    for key in params.studies.untrained:
+        if pipeline.studies[key] in changed or reads_what_runs(pipeline.studies[key].split("@")[0], first):
+            studies.append(key)
+    return found, studies
 
 
 def _present(root: Path, path: str) -> bool:
@@ -194,16 +222,19 @@ def report(artifacts: Artifacts, confirm: Callable[[str], bool], jobs: int | Non
 
     `confirm` is asked before work that only brings back what this machine lacks. Raises ThawError where it declines.
     """
-    work = stale(artifacts)
+    work, studies = stale(artifacts)
     for variant, what in work.items():
         if what.brought_back and not confirm(
-            f"{variant} has to be evaluated again, and {' and '.join(what.brought_back)} made what that needs: "
-            f"repeating it takes about {minutes(artifacts, what.brought_back):.0f} minutes, and `dvc pull` may save it."
+            f"{variant} has to be evaluated or studied again, and {' and '.join(what.brought_back)} made what that "
+            f"needs: repeating it takes about {minutes(artifacts, what.brought_back):.0f} minutes, and `dvc pull` may "
+            "save it."
         ):
             raise ThawError(f"{variant} was left as it was; `dvc pull` or `thaw report --yes` goes on.")
     for variant, what in work.items():
         print(f"{variant}: {', '.join(what.stages)} (about {minutes(artifacts, what.stages):.0f} min)", flush=True)
-    repro(artifacts, jobs, work={variant: what.stages for variant, what in work.items()})
+    if studies:
+        print(f"studies: {', '.join(studies)}", flush=True)
+    repro(artifacts, jobs, work={variant: what.stages for variant, what in work.items()}, studies=studies)
 
 
 def scratch_copy(artifacts: Artifacts, folder: Path) -> Artifacts:

@@ -1,0 +1,31 @@
+"""New images by direct, naive and improved sampling from the same latents (Bansal et al. 2022, section 3.2)."""
+
+from thaw.params import Choice
+from thaw.studies._measures import SHOWN, rms_distance
+from thaw.studies._study import Outcome, Strip, Study
+
+CAPTION = """
+Samples from the same latents z_T, at once (direct) or step by step with the naive or the improved sampler. Shown are
+the eight latents from which the last two differ the most. The distance from_naive is the root mean square one from the
+sample of the naive sampler, in grey values from 0 to 1.
+"""
+
+SAMPLERS = {"direct": "direct", "naive": "cold_naive", "improved": "cold_improved"}
+
+
+def cold_samplers(study: Study) -> Outcome:
+    """Samples by sampler, and where naive and improved sampling differ."""
+    models = {label: study.model(sampler=Choice(name=name)) for label, name in SAMPLERS.items()}
+    samples = {label: model.sample(study.count) for label, model in models.items()}
+    distances = {label: rms_distance(images, samples["naive"], study.half_range) for label, images in samples.items()}
+    differing = distances["improved"].argsort(descending=True, stable=True)[:SHOWN]
+    return Outcome(
+        [
+            {"sampler": label, "from_naive": distances[label].mean().item(), **study.score(images)}
+            for label, images in samples.items()
+        ],
+        [
+            Strip("z_T", models["direct"].draw_latents(study.count).z[differing]),
+            *(Strip(label, images[differing]) for label, images in samples.items()),
+        ],
+    )

@@ -1,0 +1,53 @@
+"""Zoom: whole centres instead of independent pixels, and noise while sampling (seed 002, sections 3.3 and 4)."""
+
+from collections.abc import Sequence
+from typing import Annotated
+
+import torch
+from pydantic import Field
+from torch import Tensor
+
+from thaw.diffusion.denoising import Denoise
+from thaw.params import Choice
+from thaw.randomness import generator
+from thaw.studies._measures import SHOWN
+from thaw.studies._study import Outcome, Strip, Study
+
+CAPTION = """
+Samples from centres whose pixels are drawn independently, from whole centres of training images, from these centres
+with noise, and from these centres with noise on what the network sees at every step. The noise is N(0, 1) times the
+number given, in the units of the data's range. Eight samples of each are shown; those from centres come from the same
+ones.
+"""
+
+
+def zoom_sampling(
+    study: Study,
+    *,
+    latent_noise: Sequence[Annotated[float, Field(gt=0)]] = (0.1,),
+    step_noise: Sequence[Annotated[float, Field(gt=0)]] = (0.05, 0.1),
+) -> Outcome:
+    """Samples by latent, by `latent_noise` on the centres, and by `step_noise` before every denoising."""
+    models = {name: study.model(latent=Choice(name=name)) for name in ("pixels", "centres")}
+    for level in latent_noise:
+        models[f"centres + {level:g} noise"] = study.model(
+            latent=Choice.model_validate({"name": "centres", "noise": level})
+        )
+    for level in step_noise:
+        model = study.model(latent=Choice(name="centres"))
+        model.denoise = with_noise(model.denoise, level, generator("noise while sampling"))
+        models[f"centres, {level:g} noise at each step"] = model
+    samples = {name: model.sample(study.count) for name, model in models.items()}
+    return Outcome(
+        [{"sampling": name, **study.score(images)} for name, images in samples.items()],
+        [Strip(name, images[:SHOWN]) for name, images in samples.items()],
+    )
+
+
+def with_noise(denoise: Denoise, level: float, stream: torch.Generator) -> Denoise:
+    """The denoiser, seeing z with `level` times N(0, 1) added to every pixel."""
+
+    def noisy(z: Tensor, t: int) -> Tensor:
+        return denoise(z + level * torch.randn(z.shape, generator=stream).to(z.device), t)
+
+    return noisy

@@ -1,0 +1,246 @@
+"""Studies of the latents that sampling starts from."""
+
+import math
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from study_fixtures import SHAPE, SmallStudy, study_params, toy_dataset
+from torch import Tensor
+
+from thaw.choices import find, options
+from thaw.data import Dataset
+from thaw.diffusion.degradation import Shape
+from thaw.diffusion.degradations.blur import Blur
+from thaw.diffusion.degradations.erase import Erase
+from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
+from thaw.diffusion.degradations.morph import Morph
+from thaw.diffusion.degradations.zoom import Zoom
+from thaw.diffusion.denoising import posterior_mean
+from thaw.errors import ThawError
+from thaw.params import Choice, VariantStudy
+from thaw.studies._study import Outcome, Row
+from thaw.studies.blur_latents import TRUE, blur_latents, spatial_rms
+from thaw.studies.latent_interpolation import latent_interpolation, slerp
+from thaw.studies.morph_latents import morph_latents
+from thaw.studies.zoom_sampling import with_noise, zoom_sampling
+
+LINEAR = Choice.model_validate({"name": "linear", "beta_min": 1e-3, "beta_max": 0.4})
+
+
+class ToyMorph(Morph):
+    """A morph into the toy images, which stand for another data set."""
+
+    def __init__(self, shape: Shape = SHAPE) -> None:
+        super().__init__(shape=shape, data=study_params(shape=shape).data, steps=6, schedule=LINEAR)
+
+    def _read(self) -> Dataset:
+        return toy_dataset(self.shape)
+
+
+def scaled(factor: float) -> Callable[[Tensor, int], Tensor]:
+    """A denoiser that multiplies z, so that every sample is known."""
+    return lambda z, t: factor * z
+
+
+def rows(outcome: Outcome) -> dict[str, Row]:
+    return {next(iter(row.values())): row for row in outcome.table}
+
+
+def strips(outcome: Outcome) -> dict[str, Tensor]:
+    return {strip.label: strip.images for strip in outcome.strips}
+
+
+# Any of them
+
+STUDIES: dict[str, Callable[..., SmallStudy]] = {
+    "morph_latents": lambda shape, **to: SmallStudy(ToyMorph(shape), latent="image", sampler="cold_improved", **to),
+    "zoom_sampling": lambda shape, **to: SmallStudy(
+        Zoom(shape=shape, steps=6), latent="pixels", sampler="cold_naive", **to
+    ),
+    "blur_latents": lambda shape, **to: SmallStudy(
+        Blur(shape=shape, steps=6), latent="gaussian", sampler="cold_improved", **to
+    ),
+    "latent_interpolation": lambda shape, **to: SmallStudy(Erase(shape=shape), latent="normal", **to),
+}
+
+
+@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize(("shape", "labelled"), [(SHAPE, True), ((3, 16, 16), False)])
+def test_a_study_has_one_table_and_strips_of_one_shape(name: str, shape: Shape, labelled: bool) -> None:
+    outcome = find("study", name, "studies")(STUDIES[name](shape, labelled=labelled))
+    assert len(outcome.table) <= 12
+    assert len({tuple(row) for row in outcome.table}) == 1
+    assert len(rows(outcome)) == len(outcome.table)
+    assert labelled or "class_0" not in outcome.table[0]
+    assert all(value is None or isinstance(value, str) or math.isfinite(value) for row in outcome.table
+               for value in row.values())  # fmt: skip
+    assert all(strip.images.shape == (len(outcome.strips[0].images), *shape) for strip in outcome.strips)
+    assert len(outcome.strips) <= 12
+
+
+@pytest.mark.parametrize(
+    ("name", "given_options", "wrong"),
+    [
+        ("morph_latents", {"noise": [0.1], "sources": [3]}, {"noise": [-0.1]}),
+        ("zoom_sampling", {"latent_noise": [], "step_noise": [1]}, {"step_noise": [0.0]}),
+        ("blur_latents", {"noise": [0.1, 0.2]}, {"noise": 0.1}),
+        ("latent_interpolation", {"pairs": 2, "images": 5}, {"images": 2}),
+    ],
+)
+def test_options_are_those_of_params_yaml(name: str, given_options: Row, wrong: Row) -> None:
+    def chosen(options: Row) -> VariantStudy:
+        return VariantStudy.model_validate({"name": name, "variant": "studied", **options})
+
+    function = find("study", name, "studies")
+    assert options(function, chosen(given_options), "studies.x").items() >= given_options.items()
+    with pytest.raises(ThawError, match=f"studies.x.{next(iter(wrong))}"):
+        options(function, chosen(wrong), "studies.x")
+
+
+# Morph
+
+
+def test_noise_moves_the_samples_in_proportion_and_no_noise_not_at_all() -> None:
+    study = SmallStudy(ToyMorph(), latent="image", denoise=scaled(0.3))
+    found = rows(morph_latents(study, noise=(0.01, 0.1, 0.2), sources=(2,)))
+    assert found["image"]["distance"] == 0
+    # The same noise on the same images: z moves by lambda and the sample by 0.3 of it.
+    by_noise = [found[f"image + {level:g} noise"]["distance"] / level for level in (0.01, 0.1, 0.2)]
+    torch.testing.assert_close(by_noise, [by_noise[0]] * 3, rtol=1e-4, atol=0)
+    assert by_noise[0] == pytest.approx(0.3, rel=0.02)
+    assert found["mean of 2"]["distance"] is None
+    assert found["mixture"]["distance"] is None
+
+
+def test_no_noise_is_plain_sampling() -> None:
+    study = SmallStudy(ToyMorph(), latent="image", sampler="cold_improved")
+    plain = study.model().sample(study.count)
+    outcome = morph_latents(study, noise=(0.1,), sources=(2,))
+    assert torch.equal(strips(outcome)["image"], plain[:8])
+    assert rows(outcome)["image"].items() >= study.score(plain).items()
+
+
+@pytest.mark.parametrize("count", [2, 10])
+def test_the_mean_of_sources_has_a_fraction_of_their_variance(count: int) -> None:
+    study = SmallStudy(ToyMorph(), latent="image", denoise=scaled(1))
+    drawn = strips(morph_latents(study, sources=(count,)))
+    ratio = drawn[f"mean of {count}"].var() / drawn["image"].var()
+    assert ratio.item() == pytest.approx(1 / count, rel=0.2)
+
+
+# Zoom
+
+
+@given(st.floats(0.01, 2), st.integers(1, 6))
+def test_a_noisy_denoiser_sees_fresh_noise_of_its_level(level: float, t: int) -> None:
+    seen: list[Tensor] = []
+
+    def denoise(z: Tensor, t: int) -> Tensor:
+        seen.append(z)
+        return z * t
+
+    noisy = with_noise(denoise, level, torch.Generator().manual_seed(0))
+    z = torch.full((50, *SHAPE), 0.25)
+    answers = [noisy(z, t), noisy(z, t)]
+    assert torch.equal(answers[1], seen[1] * t)
+    assert not torch.equal(seen[0], seen[1])
+    assert (seen[0] - z).std().item() == pytest.approx(level, rel=0.03)
+    assert abs((seen[0] - z).mean().item()) < 0.05 * level
+
+
+def test_noise_while_sampling_changes_only_what_the_network_sees() -> None:
+    blind = SmallStudy(Zoom(shape=SHAPE, steps=6), latent="pixels", sampler="cold_naive", denoise=scaled(0))
+    drawn = strips(zoom_sampling(blind))
+    assert torch.equal(drawn["centres, 0.1 noise at each step"], drawn["centres"])
+
+
+def test_noise_while_sampling_grows_with_its_level_from_the_same_centres() -> None:
+    study = SmallStudy(Zoom(shape=SHAPE, steps=6), latent="pixels", denoise=scaled(1))
+    drawn = strips(zoom_sampling(study))
+    plain = study.model(latent=Choice(name="centres")).draw_latents(8).z
+    assert torch.equal(drawn["centres"], plain)
+    small, large = (drawn[f"centres, {level} noise at each step"] - plain for level in (0.05, 0.1))
+    torch.testing.assert_close(large, 2 * small, rtol=0, atol=1e-6)
+    assert small.std().item() == pytest.approx(0.05, rel=0.1)
+    # Noise of the latent is the same for all copies of a central pixel: 36 numbers, not 144.
+    assert (drawn["centres + 0.1 noise"] - plain)[0].round(decimals=5).unique().numel() == 36
+
+
+# Blur
+
+
+def test_the_spatial_rms_is_about_the_mean_of_each_image() -> None:
+    z = torch.tensor([0.1, 0.3]).repeat(2, 1, 8, 4) + torch.tensor([0.0, 5.0]).view(2, 1, 1, 1)
+    assert spatial_rms(z, 0.5) == pytest.approx(0.1, rel=1e-5)
+    assert spatial_rms(z, 1.0) == pytest.approx(0.05, rel=1e-5)
+
+
+def test_uniform_latents_vary_by_their_noise_alone_and_gaussian_ones_as_the_blurred_images() -> None:
+    study = SmallStudy(Blur(shape=SHAPE, steps=6), latent="gaussian", sampler="cold_improved", count=40)
+    outcome = blur_latents(study, noise=(0.02,))
+    found = {name: row["spatial_rms"] for name, row in rows(outcome).items()}
+    blurred = study.model().degrade(study.test_images(40), 6)
+    assert found["level"] == 0
+    # Noise has one mean in 144 taken away.
+    assert found["level + 0.02 noise"] == pytest.approx(0.02 * math.sqrt(143 / 144), rel=0.03)
+    assert found[TRUE] == pytest.approx((blurred - blurred.mean((2, 3), keepdim=True)).square().mean().sqrt().item())
+    assert found["gaussian"] == pytest.approx(found[TRUE], rel=0.2)
+
+
+def test_true_latents_are_restored_and_drawn_ones_sampled() -> None:
+    study = SmallStudy(Blur(shape=SHAPE, steps=6), latent="level", sampler="cold_improved")
+    drawn = strips(blur_latents(study))
+    assert torch.equal(drawn[TRUE], study.model().reconstruct(study.test_images(20), 6)[:8])
+    assert torch.equal(drawn["level"], study.model().sample(20)[:8])
+
+
+# Interpolation
+
+
+@given(st.integers(0, 1000), st.floats(0, 1))
+def test_slerp_goes_along_the_arc_at_constant_speed(seed: int, share: float) -> None:
+    pair = torch.randn(2, 1, *SHAPE, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+    first, second = pair / pair.flatten(2).norm(dim=2)[..., None, None, None]
+    between = slerp(first, second, torch.tensor(share, dtype=torch.float64))
+    angle = torch.acos((first * second).sum())
+    assert between.norm().item() == pytest.approx(1)
+    assert (first * between).sum().item() == pytest.approx(torch.cos(share * angle).item(), abs=1e-9)
+    assert (second * between).sum().item() == pytest.approx(torch.cos((1 - share) * angle).item(), abs=1e-9)
+
+
+def test_slerp_begins_and_ends_at_its_ends_to_the_bit() -> None:
+    first, second = torch.randn(2, 5, *SHAPE, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    assert torch.equal(slerp(first, second, torch.tensor(0.0, dtype=torch.float64)), first)
+    assert torch.equal(slerp(first, second, torch.tensor(1.0, dtype=torch.float64)), second)
+
+
+def test_a_linear_path_through_a_linear_generator_is_even() -> None:
+    study = SmallStudy(Erase(shape=SHAPE), latent="normal", denoise=scaled(0.1))
+    for row in latent_interpolation(study, pairs=3).table:
+        assert row["neighbours"] * 8 == pytest.approx(row["ends"], rel=1e-5)
+        assert row["largest_share"] == pytest.approx(1 / 8, rel=1e-5)
+
+
+def test_what_does_not_change_has_no_largest_step() -> None:
+    study = SmallStudy(Erase(shape=SHAPE), latent="normal", denoise=scaled(0))
+    assert latent_interpolation(study, pairs=1).table[0]["largest_share"] is None
+
+
+@pytest.mark.parametrize("kind", ["gan", "ddpm"])
+def test_the_ends_of_a_path_are_plain_samples(kind: str) -> None:
+    noise = GaussianNoise(shape=SHAPE, steps=12, schedule=LINEAR)
+    exact = posterior_mean(toy_dataset().to_range(toy_dataset().train.pixels[:4]), noise.alpha_bar)
+    build = {
+        "gan": partial(SmallStudy, Erase(shape=SHAPE), sampler="direct"),
+        "ddpm": partial(SmallStudy, noise, sampler="ancestral", denoise=exact),
+    }[kind]
+    study = build(latent="normal")
+    sampler = Choice(name="direct" if kind == "gan" else "ddim")
+    plain = study.model(sampler=sampler).sample(6)
+    paths = torch.stack([strip.images for strip in latent_interpolation(study, pairs=3).strips])
+    torch.testing.assert_close(paths[:, 0], plain[:3], rtol=0, atol=1e-5)
+    torch.testing.assert_close(paths[:, -1], plain[3:], rtol=0, atol=1e-5)
