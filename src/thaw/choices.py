@@ -21,6 +21,7 @@ PACKAGES = {
     "degradation": "thaw.diffusion.degradations",
     "network": "thaw.networks",
     "sampler": "thaw.diffusion.samplers",
+    "study": "thaw.studies",
 }
 
 
@@ -73,6 +74,7 @@ def options(implementation: Callable[..., Any], choice: Choice, key: str, given:
 
 
 def create(kind: str, choice: Choice, key: str, /, **given: Any) -> Any:
-    """Construct what a choice names, from its options and what thaw supplies."""
+    """Construct what a choice names, from its options and what it accepts of what thaw supplies."""
     implementation = find(kind, choice.name, key)
-    return implementation(**given, **options(implementation, choice, key, given))
+    accepted = given.keys() & inspect.signature(implementation).parameters.keys()
+    return implementation(**{name: given[name] for name in accepted}, **options(implementation, choice, key, given))

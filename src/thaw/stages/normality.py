@@ -3,24 +3,28 @@
 import torch
 
 from thaw.artifacts import Artifacts
-from thaw.assembly import build_degradation, image_shape
+from thaw.assembly import build_degradation
 from thaw.data import read_dataset, to_uint8
 from thaw.diffusion.degradation import Mixture
 from thaw.evaluation.normality import normality
+from thaw.evaluation.uniqueness import uniqueness
 from thaw.files import write_csv
 from thaw.params import read_params
 from thaw.randomness import generator
 from thaw.sheets import STRIP_COLUMNS, STRIP_IMAGES, write_sheet
 
+UNIQUE_IMAGES = 1000
+"""Test images whose z_T are compared with each other, at most."""
+
 
 def run(artifacts: Artifacts, variant: str) -> None:
-    """Write plots/normality/VARIANT.csv and the sheet `forward`: x and z_t at evenly spread t."""
+    """Write VARIANT.csv to plots/normality and plots/uniqueness, and the sheet `forward`: x and z_t at spread t."""
     params = read_params(artifacts.params)
     torch.set_num_threads(params.threads)
     settings = params.normality
     dataset = read_dataset(params.data, artifacts.root)
     degradation = build_degradation(
-        params.variant(variant).train, image_shape(params.data), f"variants.{variant}.train"
+        params.variant(variant).train, params.data, f"variants.{variant}.train", artifacts.root
     )
     chosen = torch.randperm(len(dataset.test), generator=generator("normality images"))
     x = dataset.to_range(dataset.test.pixels[chosen[: settings.images]])
@@ -35,6 +39,10 @@ def run(artifacts: Artifacts, variant: str) -> None:
             row["beta"] = 1 - (degradation.alpha_bar[t] / degradation.alpha_bar[t - 1]).item()
         rows.append(row | distance._asdict())
     write_csv(artifacts.normality(variant), rows)
+
+    compared = dataset.test.subset(chosen[:UNIQUE_IMAGES])
+    found = uniqueness(degradation, dataset.to_range(compared.pixels), compared.labels, dataset.half_range)
+    write_csv(artifacts.uniqueness(variant), [{"t": steps} | found._asdict()])
 
     shown = x[:STRIP_IMAGES]
     source = degradation.draw_source(len(shown), generator("forward"), "test")
