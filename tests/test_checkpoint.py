@@ -246,6 +246,7 @@ def project(folder: Path, steps: int) -> Path:
             "train": {"cnn": settings},
             "sample": {"images": 8, "reconstructions": 4, "milestone_images": 8, "steps": 3, "strip_steps": 3},
             "evaluate": {"resamples": 20, "test_images": 4},
+            "study": {"images": 4},
         },
         "defaults": {},
         "variants": {"tiny": variant},
@@ -253,7 +254,7 @@ def project(folder: Path, steps: int) -> Path:
         "evaluation": {
             "classifier": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0}, "confidence": 0.95,
         },
-        "studies": {},
+        "studies": {"trained": {}, "untrained": {}, "compared": {}},
     }  # fmt: skip
     with (folder / "params.yaml").open("w") as file:
         YAML().dump(params, file)

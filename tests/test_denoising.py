@@ -13,6 +13,8 @@ from thaw.diffusion.denoising import denoiser, posterior_mean, subsequence
 from thaw.diffusion.objectives import TARGETS
 from thaw.params import Choice
 
+PREDICTED = [name for name in TARGETS if name != "adversarial"]  # which has no right answer
+
 T = 40
 SHAPE = (1, 4, 4)
 MIXTURE = GaussianNoise(shape=SHAPE, steps=T, schedule=Choice(name="linear", beta_min=1e-3, beta_max=0.2))
@@ -45,7 +47,7 @@ def test_a_subsequence_has_at_least_one_step(start: int, count: int) -> None:
 # Networks as denoisers
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", PREDICTED)
 @given(t=st.integers(1, T))
 def test_a_network_that_answers_rightly_denoises_perfectly(target: str, t: int) -> None:
     x, source, steps = 0.3 * normal(2), normal(2, 1), torch.full((2,), t)

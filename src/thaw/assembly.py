@@ -3,13 +3,14 @@
 import typing
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from thaw.choices import create, find, options
-from thaw.diffusion.degradation import Degradation, Mixture, Shape
+from thaw.diffusion.degradation import Degradation, Mixture, NormalMixture, Shape
 from thaw.diffusion.objectives import TARGETS, Target
 from thaw.errors import ThawError
 from thaw.params import PARAMS_FILE, Data, Params, Sample, Train, suggest
@@ -23,28 +24,53 @@ def image_shape(data: Data) -> Shape:
     return (data.channels, data.size, data.size)
 
 
-def build_degradation(train: Train, shape: Shape, key: str) -> Degradation:
-    """The degradation that a train block names, for images of `shape`; `key` locates the block in params.yaml."""
+def build_degradation(train: Train, data: Data, key: str, root: Path | None = None) -> Degradation:
+    """The degradation that a train block names, for images as `data` describes them.
+
+    `key` locates the block in params.yaml, and `root` is the project that a degradation reads its sources from (by
+    default the one around the current folder).
+    """
     degradation: Degradation = create(
-        "degradation", train.degradation, f"{key}.degradation", shape=shape, key=f"{key}.degradation"
-    )
+        "degradation", train.degradation, f"{key}.degradation",
+        shape=image_shape(data), key=f"{key}.degradation", data=data, root=root,
+    )  # fmt: skip
     return degradation
 
 
 def build_target(train: Train, degradation: Degradation, key: str) -> Target:
-    """The prediction target. Raises ThawError where the degradation has no source that it could be made of."""
-    if train.target != "clean" and not isinstance(degradation, Mixture):
+    """The prediction target. Raises ThawError where it cannot be told from what the degradation leaves."""
+    if (train.target == "adversarial") != (train.degradation.name == "erase"):
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}.target is {train.target}, but {key}.degradation.name is {train.degradation.name}; "
+            "adversarial goes with erase, which leaves nothing to predict an image from, and erase with nothing else, "
+            "so change one of the two."
+        )
+    if train.target in ("noise", "velocity") and not isinstance(degradation, Mixture):
         raise ThawError(
             f"{PARAMS_FILE}: {key}.target is {train.target}, which needs a source that is mixed into the image, but "
             f"{train.degradation.name} has none; take clean."
+        )
+    if train.weighting == "variational" and not (train.target == "noise" and isinstance(degradation, NormalMixture)):
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}.weighting is variational, whose weights are those of the noise that is drawn from "
+            "N(0, I); take simple, or target noise with degradation gaussian_noise."
         )
     target: Target = TARGETS[train.target](degradation)
     return target
 
 
 def build_network(train: Train, shape: Shape, key: str) -> nn.Module:
-    """The network, in channels-last memory, with weights as torch's generator draws them."""
-    network: nn.Module = create("network", train.network, f"{key}.network", shape=shape)
+    """The network, in channels-last memory, with weights as torch's generator draws them.
+
+    Raises ThawError where the target is adversarial and the network no generator, or the other way round.
+    """
+    network: nn.Module = create("network", train.network, f"{key}.network", shape=shape, key=f"{key}.network")
+    if (train.target == "adversarial") != hasattr(network, "discriminator"):
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}.target is {train.target}, but {key}.network.name is {train.network.name}; "
+            "adversarial goes with a network that has a discriminator, as dcgan, and that with nothing else, so change "
+            "one of the two."
+        )
     return network.to(memory_format=torch.channels_last)
 
 
@@ -87,7 +113,7 @@ def check(params: Params) -> None:
     """Refuse, before any work, whatever does not go together. Raises ThawError with the reason."""
     shape = image_shape(params.data)
     for name, variant in params.variants.items():
-        degradation = build_degradation(variant.train, shape, f"variants.{name}.train")
+        degradation = build_degradation(variant.train, params.data, f"variants.{name}.train")
         build_target(variant.train, degradation, f"variants.{name}.train")
         build_sampling(variant.sample, degradation, f"variants.{name}.sample")
         with torch.device("meta"):

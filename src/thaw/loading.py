@@ -54,7 +54,7 @@ def load_model(
     if not path.exists():
         raise ThawError(f"models/{variant} is not on this machine; {_remedy(artifacts, variant)}")
     description = json.loads(path.read_text())
-    if Train.model_validate(description["train"]) != block.train:
+    if Train.model_validate(description["train"]) != block.train.model_copy(update={"trainings": None}):
         raise ThawError(f"models/{variant} was trained with other parameters; {_remedy(artifacts, variant)}")
     seeds = [int(s) for s in description["seeds"]]
     weights = artifacts.weights(variant, seeds[0] if seed is None else seed, point)
@@ -65,7 +65,7 @@ def load_model(
             f"each with {', '.join(points) or 'the points best and its milestones'}."
         )
     shape = image_shape(params.data)
-    degradation = build_degradation(block.train, shape, f"variants.{variant}.train")
+    degradation = build_degradation(block.train, params.data, f"variants.{variant}.train", artifacts.root)
     network = build_network(block.train, shape, f"variants.{variant}.train")
     network.load_state_dict(read_tensors(weights)[0])
 

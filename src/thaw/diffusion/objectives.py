@@ -71,7 +71,22 @@ class Velocity:
         return a * z - b * output
 
 
-TARGETS: dict[str, Any] = {"noise": Noise, "clean": Clean, "velocity": Velocity}
+class Adversarial:
+    """Any image that a discriminator takes for real (Goodfellow et al. 2014)."""
+
+    def __init__(self, degradation: Degradation) -> None:
+        pass
+
+    def regress(self, x: Tensor, source: Tensor | None, t: Tensor) -> Tensor:
+        """Raises NotImplementedError: there is no one right answer."""
+        raise NotImplementedError("a generator has no regression target")
+
+    def clean(self, output: Tensor, z: Tensor, t: Tensor) -> Tensor:
+        """The output itself."""
+        return output
+
+
+TARGETS: dict[str, Any] = {"noise": Noise, "clean": Clean, "velocity": Velocity, "adversarial": Adversarial}
 
 
 def losses(
@@ -92,3 +107,15 @@ def losses(
         answer = target.regress(x, source, t)
     output = network(z, t.to(z.dtype) / degradation.steps)
     return (output.float() - answer).square().flatten(1).mean(1)
+
+
+def variational_weights(degradation: Degradation) -> Tensor:
+    """The weight of each step's squared error of the noise in the bound on the likelihood, float64 of shape (T+1,).
+
+    beta_t / (2 alpha_t (1 - alpha_bar_t)) for the variance beta_t (Ho et al. 2020, equation 12), divided by its mean
+    over 1..T, so that the simple loss, which has weight 1 throughout, is of the same size. Step 0 has weight 0.
+    """
+    assert isinstance(degradation, Mixture), "only a mixture has a schedule"
+    alpha = degradation.alpha_bar[1:] / degradation.alpha_bar[:-1]
+    weights = (1 - alpha) / (2 * alpha * (1 - degradation.alpha_bar[1:]))
+    return torch.cat([torch.zeros(1, dtype=torch.float64), weights / weights.mean()])

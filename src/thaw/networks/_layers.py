@@ -43,6 +43,24 @@ class Float32Conv2d(nn.Conv2d):
             return super().forward(x.float())
 
 
+class Gain(nn.Module):
+    """z times a learned function of time, which is 0 until it is trained.
+
+    Added to a network's answer, it spares the network the part of a noise or velocity target that z already shows; with
+    a stem of stride 2, that is fine detail which it could hardly pass on.
+    """
+
+    def __init__(self, embedding: int) -> None:
+        super().__init__()
+        self.factor = nn.Linear(embedding, 1)
+        nn.init.zeros_(self.factor.weight)
+        nn.init.zeros_(self.factor.bias)
+
+    def forward(self, z: Tensor, time: Tensor) -> Tensor:
+        """(B, C, H, W) and the time embedding (B, E) to (B, C, H, W)."""
+        return self.factor(time)[:, :, None, None] * z
+
+
 class TimeFeatures(nn.Module):
     """sin and cos-1 of tau at frequencies 0 and 2 pi 1.5^i, i = 0..14: tau (B,) to (B, 32)."""
 

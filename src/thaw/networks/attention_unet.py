@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from thaw.diffusion.degradation import Shape
-from thaw.networks._layers import Float32Conv2d, Patch, Widths, check_division
+from thaw.networks._layers import Float32Conv2d, Gain, Patch, Widths, check_division
 
 STEPS = 1000
 """The paper's number of steps: tau = t/T is embedded as its t, whatever T is."""
@@ -107,14 +107,14 @@ class AttentionUnet(nn.Module):
     `widths` are the channels at each level, `blocks` the residual blocks at each level going down (going up there is
     one more, as every output going down is joined once), and `patch` the stride of the first convolution: with 2,
     nothing runs at full resolution. Self-attention follows the blocks of images of at most `attention_below` pixels,
-    and always stands in the middle. The paper's network for 32x32 images has widths 128, 256, 256, 256, and dropout,
-    which a network of this size, trained for this long, does without. Raises ThawError where the down-sampling does
-    not divide the image size.
+    and always stands in the middle. With `gain`, z times a learned function of time is added to the answer. The
+    paper's network for 32x32 images has widths 128, 256, 256, 256, and dropout, which a network of this size, trained
+    for this long, does without. Raises ThawError where the down-sampling does not divide the image size.
     """
 
     def __init__(
         self, *, shape: Shape, key: str = "network", widths: Widths = [32, 64, 128], patch: Patch = 1,  # noqa: B006
-        blocks: Annotated[int, Field(ge=1)] = 2, attention_below: Annotated[int, Field(ge=0)] = 16,
+        blocks: Annotated[int, Field(ge=1)] = 2, attention_below: Annotated[int, Field(ge=0)] = 16, gain: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         check_division(widths, patch, shape, key)
@@ -140,6 +140,7 @@ class AttentionUnet(nn.Module):
         self.output = nn.Sequential(_norm(widths[0]), nn.SiLU(),
                                     _zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1)),
                                     nn.PixelShuffle(patch))  # fmt: skip
+        self.gain = Gain(embedding) if gain else None
 
     def forward(self, z: Tensor, tau: Tensor) -> Tensor:
         """The answer for z (B, C, H, W) at tau = t/T (B,), of the shape of z."""
@@ -159,4 +160,4 @@ class AttentionUnet(nn.Module):
             for block in blocks.children():
                 h = block(torch.cat([h, skips.pop()], dim=1), time)
         answer: Tensor = self.output(h)
-        return answer
+        return answer if self.gain is None else answer + self.gain(z, time)

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw.diffusion.degradation import Shape
-from thaw.networks._layers import Float32Conv2d, Patch, TimeFeatures, Widths, check_division
+from thaw.networks._layers import Float32Conv2d, Gain, Patch, TimeFeatures, Widths, check_division
 
 EMBEDDING = 128
 
@@ -44,13 +44,14 @@ class ConvnextUnet(nn.Module):
     """Blocks of growing width at falling resolution, then back up with skip connections by concatenation.
 
     `widths` are the channels at each level, `kernel` that of the inner convolutions (seed 001 compares 1, 3 and 5), and
-    `patch` the stride of the first convolution: with 2, no convolution runs at full resolution. Raises ThawError where
-    the down-sampling does not divide the image size.
+    `patch` the stride of the first convolution: with 2, no convolution runs at full resolution. With `gain`, z times a
+    learned function of time is added to the answer. Raises ThawError where the down-sampling does not divide the image
+    size.
     """
 
     def __init__(
         self, *, shape: Shape, key: str = "network", widths: Widths = [32, 64, 128],  # noqa: B006
-        kernel: Literal[1, 3, 5] = 3, patch: Patch = 1,
+        kernel: Literal[1, 3, 5] = 3, patch: Patch = 1, gain: bool = False,
     ) -> None:  # fmt: skip
         super().__init__()
         check_division(widths, patch, shape, key)
@@ -65,6 +66,7 @@ class ConvnextUnet(nn.Module):
         self.up = nn.ModuleList(Block(2 * width, width, kernel) for width in widths[:-1])
         self.output = nn.Conv2d(widths[0], channels * patch**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(patch)
+        self.gain = Gain(EMBEDDING) if gain else None
 
     def forward(self, z: Tensor, tau: Tensor) -> Tensor:
         """The answer for z (B, C, H, W) at tau = t/T (B,), of the shape of z."""
@@ -79,4 +81,4 @@ class ConvnextUnet(nn.Module):
         for block, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
             h = block(torch.cat([grow(h), skips.pop()], dim=1), time)
         answer: Tensor = self.shuffle(self.output(h))
-        return answer
+        return answer if self.gain is None else answer + self.gain(z, time)

@@ -47,11 +47,12 @@ def run(artifacts: Artifacts, variant: str) -> None:
     loaded = load_model(artifacts, variant, params)
 
     rows = [_unconditional(params, artifacts, network, real, [drawn[f"unconditional.{s}"] for s in seeds])]
-    for part, suffix in (("full", ""), ("half", "_half")):
-        restored = [drawn[f"{part}.{s}"] for s in seeds]
-        rows += _reconstructions(params, dataset, network, drawn["restored"], restored, suffix)
-    models = [load_model(artifacts, variant, params, seed=s).model for s in seeds]
-    rows.append(_test_loss(params, dataset, models))
+    if params.variant(variant).train.target != "adversarial":  # a generator restores nothing and has no loss to test
+        for part, suffix in (("full", ""), ("half", "_half")):
+            restored = [drawn[f"{part}.{s}"] for s in seeds]
+            rows += _reconstructions(params, dataset, network, drawn["restored"], restored, suffix)
+        models = [load_model(artifacts, variant, params, seed=s).model for s in seeds]
+        rows.append(_test_loss(params, dataset, models))
     rows += _normality(params, artifacts.normality(variant), loaded.model)
 
     write_json(artifacts.metrics(variant), {row["metric"]: row["value"] for row in rows})

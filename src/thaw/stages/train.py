@@ -1,5 +1,6 @@
 """Train every seed of a variant."""
 
+import dataclasses
 import hashlib
 import json
 import shutil
@@ -11,10 +12,14 @@ import torch
 from thaw.artifacts import Artifacts
 from thaw.assembly import build_degradation, build_network, build_target, image_shape
 from thaw.data import Dataset, read_dataset
+from thaw.diffusion.objectives import variational_weights
+from thaw.errors import ThawError
 from thaw.files import replacing, write_csv
 from thaw.hardware import accelerator, bf16_is_fast
-from thaw.params import read_params
+from thaw.networks._cost import multiply_adds, parameters
+from thaw.params import PARAMS_FILE, read_params
 from thaw.runs import record
+from thaw.training.adversarial import train_adversarial
 from thaw.training.checkpoint import write_tensors
 from thaw.training.loop import train
 
@@ -28,11 +33,12 @@ def run(artifacts: Artifacts, variant: str) -> None:
     block, budget = params.variant(variant).train, params.train_budget(variant)
     torch.set_num_threads(params.threads)
     key, shape = f"variants.{variant}.train", image_shape(params.data)
-    degradation = build_degradation(block, shape, key)
+    degradation = build_degradation(block, params.data, key, artifacts.root)
     target = build_target(block, degradation, key)
-    dataset = read_dataset(params.data, artifacts.root)
+    dataset = _first(read_dataset(params.data, artifacts.root), block.examples, key)
     description: dict[str, Any] = {
-        "train": block.model_dump(mode="json"),
+        # Without what is left at its default, so that a new option does not change the models that lack it.
+        "train": block.model_dump(mode="json", exclude_defaults=True, exclude={"trainings"}),
         "shape": shape,
         "half_range": params.data.half_range,
         "milestones": [f"{fraction:g}" for fraction in budget.milestones],
@@ -57,12 +63,18 @@ def run(artifacts: Artifacts, variant: str) -> None:
     for seed in budget.seeds:
         torch.manual_seed(seed)
         network = build_network(block, shape, key)
-        trained[seed] = train(
-            network, degradation, target, dataset, budget,
-            ema_decay=block.ema_decay, seed=seed, checkpoint=artifacts.checkpoint(variant, seed),
-            fingerprint=hashlib.sha256(f"{seed} {identity}".encode()).hexdigest(),
-            label=f"train {variant}, seed {seed}",
-        )  # fmt: skip
+        common: dict[str, Any] = {
+            "ema_decay": block.ema_decay,
+            "seed": seed,
+            "checkpoint": artifacts.checkpoint(variant, seed),
+            "fingerprint": hashlib.sha256(f"{seed} {identity}".encode()).hexdigest(),
+            "label": f"train {variant}, seed {seed}",
+        }
+        if block.target == "adversarial":
+            trained[seed] = train_adversarial(network, degradation, dataset, budget, **common)
+        else:
+            step_weights = variational_weights(degradation) if block.weighting == "variational" else None
+            trained[seed] = train(network, degradation, target, dataset, budget, step_weights=step_weights, **common)
         description["seeds"][str(seed)] = {"best_images": trained[seed].best_images}
 
     with replacing(artifacts.models(variant)) as folder:
@@ -74,10 +86,22 @@ def run(artifacts: Artifacts, variant: str) -> None:
     write_csv(artifacts.loss(variant), [{"seed": s, **row} for s, outcome in trained.items() for row in outcome.curve])
     record(
         artifacts.run(variant), "train", sum(outcome.seconds for outcome in trained.values()), device,
-        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        parameters=parameters(network), multiply_adds=multiply_adds(network, shape),
         images=budget.images * len(budget.seeds),
     )  # fmt: skip
     shutil.rmtree(artifacts.checkpoint(variant, 0).parent, ignore_errors=True)
+
+
+def _first(dataset: Dataset, examples: int | None, key: str) -> Dataset:
+    """The dataset with its first training images only, where a variant asks for so many."""
+    if examples is None:
+        return dataset
+    if examples > len(dataset.train):
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}.examples is {examples}, but there are only {len(dataset.train)} training images; "
+            "take a smaller number."
+        )
+    return dataclasses.replace(dataset, train=dataset.train.subset(torch.arange(examples)))
 
 
 def _code() -> str:

@@ -69,6 +69,22 @@ def _order(count: int, seed: int, epoch: int) -> Tensor:
     return torch.randperm(count, generator=generator("order", seed, epoch))
 
 
+def calendar(budget: TrainBudget) -> tuple[int, set[int], dict[str, int]]:
+    """The number of steps, those after which the training is validated, and that of each milestone."""
+    steps = math.ceil(budget.images / budget.batch_size)
+    stops = {math.ceil(steps * (k + 1) / budget.validations) for k in range(budget.validations)}
+    return steps, stops, {f"{fraction:g}": math.ceil(steps * fraction) for fraction in budget.milestones}
+
+
+def averaged(network: nn.Module, decay: float) -> AveragedModel:
+    """The network with its weights averaged over the steps k, with decay min(decay, (1+k)/(10+k))."""
+
+    def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
+        return mean.lerp(new, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+
+    return AveragedModel(network, avg_fn=average).eval()
+
+
 class Validation:
     """The validation loss on fixed images, steps and sources, the same for every seed of a variant."""
 
@@ -105,26 +121,22 @@ def train(
     checkpoint: Path,
     fingerprint: str,
     label: str,
+    step_weights: Tensor | None = None,
 ) -> Trained:
     """Train a network, going on from `checkpoint` where that is of the same training (`fingerprint`).
 
-    The loss is the mean squared error of the network's answer for t drawn from 1..T. Weights are averages over the
+    The loss is the mean squared error of the network's answer for t drawn from 1..T, times `step_weights[t]` where
+    those, of shape (T+1,), are given; the validation loss is without them. Weights are averages over the
     steps with decay min(ema_decay, (1+k)/(10+k)); the best are those of the lowest validation loss. Raises ThawError
     where the loss stops being a number.
     """
     accelerate = accelerator()
     device = accelerate.device
     bare = network.to(device)
-
-    def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        return mean.lerp(new, 1 - min(ema_decay, (1 + int(count)) / (10 + int(count))))
-
-    ema = AveragedModel(bare, avg_fn=average).eval()
+    ema = averaged(bare, ema_decay)
     optimizer = torch.optim.Adam(bare.parameters(), budget.learning_rate)
     network, optimizer = accelerate.prepare(bare, optimizer)
-    steps = math.ceil(budget.images / budget.batch_size)
-    stops = {math.ceil(steps * (k + 1) / budget.validations) for k in range(budget.validations)}
-    milestones = {f"{fraction:g}": math.ceil(steps * fraction) for fraction in budget.milestones}
+    steps, stops, milestones = calendar(budget)
     validation = Validation(dataset, degradation, budget.validation_images)
 
     step, seconds, curve = 0, 0.0, list[dict[str, Any]]()
@@ -153,7 +165,8 @@ def train(
             source = degradation.draw_source(len(index), stream, "train")
             x = dataset.to_range(dataset.train.pixels[index[share]].to(device))
             source = None if source is None else source[share].to(device)
-            loss = losses(network, degradation, target, x, t[share].to(device), source).mean()
+            errors = losses(network, degradation, target, x, t[share].to(device), source)
+            loss = (errors if step_weights is None else errors * step_weights[t[share]].to(errors)).mean()
             optimizer.zero_grad()
             accelerate.backward(loss)
             optimizer.step()
