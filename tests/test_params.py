@@ -39,6 +39,7 @@ budget: # what sets the cost
       validation_images: 64
   sample: {images: 20, reconstructions: 20, milestone_images: 15, steps: 4, strip_steps: 20}
   evaluate: {resamples: 20, test_images: 100}
+  study: {images: 20}
 defaults: # of every variant
   train: {target: clean, network: {name: cnn}, ema_decay: 0.99}
   sample: {seed: 7} # overridden below
@@ -61,7 +62,7 @@ normality: {images: 4, draws: 2, points: 11, significance: 0.05} # no training
 evaluation:
   classifier: {epochs: 1, batch_size: 128, learning_rate: 3e-3, seed: 0}
   confidence: 0.95
-studies: {} # none yet
+studies: {trained: {}, untrained: {}, compared: {}} # none yet
 """
 
 Write = Callable[..., Path]
@@ -262,7 +263,11 @@ WRONG: list[tuple[str, Any, str]] = [
     ("budget.train.cnn.images", 31, "images should be at least one batch_size"),
     ("variants", {}, "variants is empty; give it at least one entry"),
     ("variants.noisy", None, "variants.noisy is not a block of keys; write them below it"),
-    (f"{NOISY}.train.target", "epsilon", "target is 'epsilon', but it should be 'noise', 'clean' or 'velocity'."),
+    (
+        f"{NOISY}.train.target",
+        "epsilon",
+        "target is 'epsilon', but it should be 'noise', 'clean', 'velocity' or 'adversarial'.",
+    ),
     (f"{NOISY}.train.target", "velocty", "(did you mean velocity?)"),
     (f"{NOISY}.train.target", "a\nb", "target is 'a\\nb', but it should be"),
     (f"{NOISY}.train.ema_decay", 1, "ema_decay is 1, but it should be less than 1"),
@@ -395,13 +400,13 @@ def test_a_missing_file_is_named_with_its_folder(tmp_path: Path) -> None:
 def test_every_profile_makes_valid_parameters(profile: Path, tmp_path: Path) -> None:
     path = tmp_path / PARAMS_FILE
     path.write_text((PROJECT / PARAMS_FILE).read_text())
-    before = read_params(path).model_dump()
+    before = read_yaml(path)
     write_profile(path, profile)
     after = read_params(path)
     check(after)
     assert after.budget.profile == profile.stem
     assert after.budget == Budget.model_validate(read_yaml(profile)["budget"])
-    assert {key: value for key, value in after.model_dump().items() if key != "budget"} == {
+    assert {key: value for key, value in read_yaml(path).items() if key != "budget"} == {
         key: value for key, value in before.items() if key != "budget"
     }
 
@@ -417,7 +422,7 @@ def test_a_profile_keeps_comments_and_order_of_all_else(write: Write) -> None:
     assert list(read_yaml(path)) == list(YAML(typ="safe", pure=True).load(TEXT))
     for comment in ("# A comment at the top.\n", "threads: 1 # of a process\n", "budget: # what sets the cost\n",
                     "defaults: # of every variant\n", "# overridden below\n", "noisy: # the first\n",
-                    "# no training\n", "studies: {} # none yet\n"):  # fmt: skip
+                    "# no training\n", "studies: {trained: {}, untrained: {}, compared: {}} # none yet\n"):  # fmt: skip
         assert comment in text
     assert "beta_min: 1e-4" in text, "numbers stay as they were written"
     assert "seeds: [0, 1]\n" in text
@@ -489,3 +494,58 @@ def test_the_installed_command_ends_with_status_2_and_no_traceback(write: Write)
     assert ended.returncode == 2
     assert ended.stderr == "thaw: params.yaml: threads is 0, but it should be greater than or equal to 1.\n"
     assert ended.stdout == ""
+
+
+# Studies, and what the budget says of networks
+
+
+def test_the_budget_sets_options_of_the_network_and_a_variant_goes_before_it(write: Write) -> None:
+    budget = {**read_yaml(write())["budget"]["train"]["cnn"], "network": {"widths": [4, 8], "kernel": 1}}
+    path = write(
+        ("budget.train.convnext_unet", budget), (f"{NOISY}.train.network", {"name": "convnext_unet", "kernel": 5}),
+    )  # fmt: skip
+    assert read_params(path).variant("noisy").train.network.options == {"widths": [4, 8], "kernel": 5}
+    check(read_params(path))
+
+
+def test_an_unknown_option_in_the_budget_is_refused(write: Write) -> None:
+    sentence = refusal(write(("budget.train.cnn.network", {"widht": 4})))
+    assert "variants.noisy.train.network.widht is not a key that thaw knows" in sentence
+
+
+def test_a_variant_trains_as_many_of_the_seeds_as_it_asks_for(write: Write) -> None:
+    params = read_params(write((f"{NOISY}.train.trainings", 1)))
+    assert params.train_budget("noisy").seeds == [0]
+    assert params.train_budget("zoomed").seeds == [0, 1]
+
+
+def test_variants_of_one_study_are_left_out_of_the_comparison(write: Write) -> None:
+    compared = {"t": {"title": "two", "variants": ["noisy", "zoomed"]}}
+    params = read_params(write(("studies.compared", compared), (f"{ZOOMED}.study", "t")))
+    assert params.compared == ["noisy"]
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "why"),
+    [
+        (
+            "studies.trained",
+            {"a": {"name": "x", "variant": "nosy"}},
+            "is nosy, which is no variant (did you mean noisy?)",
+        ),
+        ("studies.compared", {"a": {"title": "x", "variants": ["noisy", "zoom"]}}, "is zoom, which is no variant"),
+        (f"{ZOOMED}.study", "targets", "variants.zoomed.study is targets, for which studies.compared has no entry"),
+        ("studies.untrained", {"A b": {"name": "x"}}, "studies has A b, which is not a name thaw can use for files"),
+        (f"{ZOOMED}.train.weighting", "variational", "weights are those of the noise"),
+        (f"{ZOOMED}.train.target", "adversarial", "adversarial goes with erase"),
+    ],
+)
+def test_studies_and_weights_that_mean_nothing_are_refused(write: Write, key: str, value: Any, why: str) -> None:
+    assert why in refusal(write((key, value)))
+
+
+def test_a_name_is_one_study(write: Write) -> None:
+    path = write(
+        ("studies.trained", {"a": {"name": "x", "variant": "noisy"}}), ("studies.untrained", {"a": {"name": "x"}}),
+    )  # fmt: skip
+    assert "has a both in trained and in untrained" in refusal(path)

@@ -10,10 +10,12 @@ from study_fixtures import SHAPE, SmallStudy
 from torch import Tensor
 
 from thaw.choices import find, options
+from thaw.diffusion.degradations.erase import Erase
 from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
 from thaw.errors import ThawError
 from thaw.params import Choice
 from thaw.studies._gaussian import SCHEDULES, NoiseProcess
+from thaw.studies.augmentation import augmentation
 from thaw.studies.exact_denoiser import exact_denoiser, hits, sample_exactly
 from thaw.studies.trivial_losses import losses, trivial_losses
 
@@ -206,3 +208,21 @@ def test_every_entry_of_a_table_or_of_curves_has_the_same_columns() -> None:
     ):
         for rows in (outcome.table, outcome.curves):
             assert len({tuple(row) for row in rows}) == 1
+
+
+def test_no_augmentation_moves_nothing_and_more_moves_more() -> None:
+    study = SmallStudy(Erase(shape=SHAPE), latent="normal", target="adversarial", count=30)
+    outcome = augmentation(study)
+    assert [row["p"] for row in outcome.table] == [0, 0.2, 0.5, 0.8, 1]
+    distances = [row["distance"] for row in outcome.table]
+    assert distances[0] == 0
+    assert distances == sorted(distances)
+    originals = study.test_images(4)
+    for original, strip in zip(originals, outcome.strips, strict=True):
+        assert torch.equal(strip.images[0], original)
+        assert not torch.equal(strip.images[1], original)
+
+
+def test_augmentation_of_images_without_labels_has_no_classes() -> None:
+    study = SmallStudy(Erase(shape=SHAPE), latent="normal", target="adversarial", labelled=False)
+    assert "class_preservation" not in augmentation(study).table[0]

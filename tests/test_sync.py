@@ -9,6 +9,7 @@ import pytest
 from thaw.artifacts import Artifacts
 from thaw.params import read_params, read_yaml
 from thaw.pipeline import outdated
+from thaw.reporting.results import pictures
 
 ARTIFACTS = Artifacts(Path(__file__).parents[1])
 PARAMS = read_params(ARTIFACTS.params)
@@ -50,8 +51,15 @@ def test_every_figure_has_its_caption_and_its_artifacts() -> None:
 def test_every_variant_has_all_its_pictures(variant: str) -> None:
     for name in ("forward", "samples", "milestones", "reconstructions", "chain"):
         assert ARTIFACTS.sheet(variant, name).exists()
-    for name in ("samples", "milestones", "reconstructions", "chain"):
+    for name in pictures(PARAMS, variant) if variant in PARAMS.compared else ():
         assert (ARTIFACTS.figures / f"{name}-{variant}.png").exists()
+
+
+@pytest.mark.parametrize("key", [*PARAMS.studies.trained, *PARAMS.studies.untrained, *PARAMS.studies.compared])
+def test_every_study_has_its_figure(key: str) -> None:
+    assert (ARTIFACTS.figures / f"study-{key}.png").exists()
+    if key not in PARAMS.studies.compared:
+        assert (ARTIFACTS.study(key) / "table.csv").exists()
 
 
 def test_the_classifier_is_good_enough_to_measure_with() -> None:

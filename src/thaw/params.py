@@ -59,9 +59,14 @@ class Train(Strict):
     """What a variant is trained to do; a change here retrains it."""
 
     degradation: Choice
-    target: Literal["noise", "clean", "velocity"]
+    target: Literal["noise", "clean", "velocity", "adversarial"]
     network: Choice
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
+    weighting: Literal["simple", "variational"] = "simple"
+    examples: Annotated[int, Field(ge=1)] | None = None
+    """Train on so many of the training images only."""
+    trainings: Annotated[int, Field(ge=1)] | None = None
+    """Train so many of the budget's seeds only."""
 
 
 class Sample(Strict):
@@ -73,10 +78,14 @@ class Sample(Strict):
 
 
 class Variant(Strict):
-    """One model of the comparison, with the defaults filled in."""
+    """One model of the comparison, with the defaults filled in.
+
+    One that names a `study` exists for that comparison alone and is left out of the main one.
+    """
 
     train: Train
     sample: Sample
+    study: str | None = None
 
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -96,6 +105,8 @@ class TrainBudget(Strict):
     milestones: Annotated[list[Fraction], Field(min_length=1)]
     validations: Annotated[int, Field(ge=1)]
     validation_images: Annotated[int, Field(ge=2)]
+    network: dict[str, Any] = Field(default_factory=dict)
+    """Options of the network that set its cost; those of a variant go before them."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -118,6 +129,12 @@ class SampleBudget(Strict):
     strip_steps: Annotated[int, Field(ge=1)]
 
 
+class StudyBudget(Strict):
+    """How many images a study draws for each of its conditions."""
+
+    images: Annotated[int, Field(ge=2)]
+
+
 class EvaluateBudget(Strict):
     """What measuring the samples costs."""
 
@@ -132,6 +149,7 @@ class Budget(Strict):
     train: dict[str, TrainBudget]
     sample: SampleBudget
     evaluate: EvaluateBudget
+    study: StudyBudget
 
 
 class Classifier(Strict):
@@ -148,6 +166,27 @@ class Evaluation(Strict):
 
     classifier: Classifier
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
+
+
+class VariantStudy(Choice):
+    """A study of a trained variant: `name` is its module in thaw.studies, every other key one of its options."""
+
+    variant: str
+
+
+class Comparison(Strict):
+    """A study that sets variants side by side: what they differ in, and their names."""
+
+    title: str
+    variants: Annotated[list[str], Field(min_length=2)]
+
+
+class Studies(Strict):
+    """What is asked beyond the main comparison: of a trained variant, of no model at all, and between variants."""
+
+    trained: dict[str, VariantStudy]
+    untrained: dict[str, Choice]
+    compared: dict[str, Comparison]
 
 
 class Normality(Strict):
@@ -181,7 +220,7 @@ class Params(Strict):
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
     normality: Normality
     evaluation: Evaluation
-    studies: dict[str, Any]
+    studies: Studies
 
     @model_validator(mode="before")
     @classmethod
@@ -200,7 +239,14 @@ class Params(Strict):
             else variant
             for name, variant in content["variants"].items()
         }
+        for variant in merged.values():
+            _with_cost(variant, content.get("budget"))
         return {**content, "variants": merged}
+
+    @property
+    def compared(self) -> list[str]:
+        """The variants of the main comparison: all but those that exist for one study."""
+        return [name for name, variant in self.variants.items() if variant.study is None]
 
     def variant(self, name: str) -> Variant:
         """The variant called `name`. Raises ThawError, with the nearest name, where there is none."""
@@ -212,9 +258,20 @@ class Params(Strict):
         return self.variants[name]
 
     def train_budget(self, name: str) -> TrainBudget:
-        """The training budget of the network that the variant called `name` uses."""
-        network = self.variant(name).train.network.name
-        return self.budget.train[network]
+        """The training budget of the variant called `name`: that of its network, and as many seeds as it asks for."""
+        block = self.variant(name).train
+        budget = self.budget.train[block.network.name]
+        return budget.model_copy(update={"seeds": budget.seeds[: block.trainings]})
+
+
+def _with_cost(variant: Any, budget: Any) -> None:
+    """Fill in the options of a variant's network that the budget sets; what is misshapen is left to the schema."""
+    try:
+        network = variant["train"]["network"]
+        network_budget = budget["train"][network["name"]]
+        variant["train"] = variant["train"] | {"network": network_budget.get("network", {}) | network}
+    except (KeyError, TypeError, AttributeError):
+        return
 
 
 def read_params(path: Path = Path(PARAMS_FILE)) -> Params:
@@ -240,7 +297,35 @@ def read_params(path: Path = Path(PARAMS_FILE)) -> Params:
                 f"{suggest(network, params.budget.train)}; add budget.train.{network} or choose one of "
                 f"{', '.join(params.budget.train)}."
             )
+    _check_studies(path, params)
     return params
+
+
+def _check_studies(path: Path, params: Params) -> None:
+    """Refuse names of variants and of comparisons that nothing has, and a study's name used twice."""
+    named = [(f"studies.trained.{key}.variant", study.variant) for key, study in params.studies.trained.items()]
+    for key, comparison in params.studies.compared.items():
+        named += [(f"studies.compared.{key}.variants", name) for name in comparison.variants]
+    for key, name in named:
+        if name not in params.variants:
+            raise ThawError(
+                f"{path.name}: {key} is {name}, which is no variant{suggest(name, params.variants)}; "
+                f"there are {', '.join(params.variants)}."
+            )
+    for name, variant in params.variants.items():
+        if variant.study is not None and variant.study not in params.studies.compared:
+            raise ThawError(
+                f"{path.name}: variants.{name}.study is {variant.study}, for which studies.compared has no entry"
+                f"{suggest(variant.study, params.studies.compared)}; add it there, or remove the key."
+            )
+    for key in (*params.studies.trained, *params.studies.untrained, *params.studies.compared):
+        if not VARIANT_NAME.fullmatch(key):
+            raise ThawError(
+                f"{path.name}: studies has {key}, which is not a name thaw can use for files; "
+                "take lower-case letters and digits, with single hyphens between."
+            )
+    if twice := sorted(set(params.studies.trained) & set(params.studies.untrained)):
+        raise ThawError(f"{path.name}: studies has {twice[0]} both in trained and in untrained; rename one of them.")
 
 
 def read_yaml(path: Path) -> Any:

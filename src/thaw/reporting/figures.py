@@ -5,33 +5,31 @@ alternative texts are made with the figure, so that they say what is in it.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
+import matplotlib.ticker
 import pandas as pd
-from matplotlib.figure import Figure
 
 from thaw.artifacts import Artifacts
-from thaw.params import Params
-from thaw.reporting.results import join
+from thaw.params import Choice, Params, Train
+from thaw.reporting.drawing import WIDTH, Drawing
+from thaw.reporting.results import join, pictures
+from thaw.reporting.study_figures import draw_comparison, draw_study
 from thaw.reporting.tiles import draw_tiles
 from thaw.sheets import STRIP_COLUMNS, read_sheet
 
+LOSSES = {
+    "train_loss": ("training", "C0"),
+    "validation_loss": ("validation (EMA)", "C1"),
+    "generator_loss": ("generator", "C2"),
+    "discriminator_loss": ("discriminator", "C3"),
+}
+"""The columns of a loss curve, each with its name and colour."""
 STYLE = Path(__file__).parent / "style.mplstyle"
-WIDTH = 7.0
 SHOWN = 6
-
-
-@dataclass(frozen=True)
-class Drawing:
-    """A figure, what it shows, what someone who cannot see it should know, and the artifacts it was drawn from."""
-
-    figure: Figure
-    caption: str
-    alt: str
-    sources: list[Path]
 
 
 def draw_all(artifacts: Artifacts, params: Params) -> dict[str, Drawing]:
@@ -40,34 +38,71 @@ def draw_all(artifacts: Artifacts, params: Params) -> dict[str, Drawing]:
     with plt.style.context(STYLE):
         drawn = {name: draw(artifacts, params) for name, draw in OVERVIEWS.items()}
         for name, draw in PER_VARIANT.items():
-            drawn |= {f"{name}-{variant}": draw(artifacts, params, variant) for variant in params.variants}
+            drawn |= {
+                f"{name}-{variant}": draw(artifacts, params, variant)
+                for variant in params.compared
+                if name in pictures(params, variant)
+            }
+        for key in (*params.studies.trained, *params.studies.untrained):
+            drawn[f"study-{key}"] = draw_study(artifacts, params, key)
+        for key in params.studies.compared:
+            drawn[f"study-{key}"] = draw_comparison(artifacts, params, key)
         return {name: drawing for name, drawing in drawn.items() if drawing}
 
 
 def existing(params: Params, path: Callable[[str], Path]) -> dict[str, Path]:
-    """The variants whose artifact is there, in the order of params.yaml, and its path."""
-    return {variant: path(variant) for variant in params.variants if path(variant).exists()}
+    """The variants of the main comparison whose artifact is there, in the order of params.yaml, and its path."""
+    return {variant: path(variant) for variant in params.compared if path(variant).exists()}
+
+
+def different(params: Params, paths: dict[str, Path], key: Callable[[Train], Choice]) -> dict[str, Path]:
+    """The first variant of each kind, by what `key` gives of its train block."""
+    first: dict[str, str] = {}
+    for variant in paths:
+        first.setdefault(key(params.variant(variant).train).model_dump_json(), variant)
+    return {variant: paths[variant] for variant in first.values()}
+
+
+def noised(artifacts: Artifacts, params: Params) -> dict[str, tuple[str, pd.DataFrame]]:
+    """The tables of the different Gaussian degradations by variant, each with the name of its schedule."""
+    paths = {
+        variant: path
+        for variant, path in existing(params, artifacts.normality).items()
+        if params.variant(variant).train.degradation.name == "gaussian_noise"
+    }
+    found = different(params, paths, lambda train: train.degradation)
+    return {
+        variant: (schedule_name(params.variant(variant).train.degradation), pd.read_csv(path))
+        for variant, path in found.items()
+    }
+
+
+def schedule_name(degradation: Choice) -> str:
+    """A schedule in a legend: its name, its largest or only beta, and T."""
+    schedule: dict[str, Any] = degradation.options["schedule"]
+    beta = schedule.get("beta_max", schedule.get("beta"))
+    clip = "clip " if schedule["name"] == "cosine" else ""
+    return f"{schedule['name'].replace('_', '-')} {clip}{beta:g}, T = {degradation.options['steps']}"
 
 
 def schedules(artifacts: Artifacts, params: Params) -> Drawing | None:
     """The schedules: beta_t and alpha_bar_t against t/T."""
-    curves = {variant: pd.read_csv(path) for variant, path in existing(params, artifacts.normality).items()}
-    curves = {variant: table for variant, table in curves.items() if table["alpha_bar"].notna().any()}
+    curves = noised(artifacts, params)
     if not curves:
         return None
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8))
-    for index, (variant, table) in enumerate(curves.items()):
-        style = ("-", "--", ":", "-.")[index // 8 % 4]
-        left.plot(table["tau"], table["beta"], style, label=variant)
-        right.plot(table["tau"], table["alpha_bar"], style, label=variant)
+    for name, table in curves.values():
+        left.plot(table["tau"], table["beta"], label=name)
+        right.plot(table["tau"], table["alpha_bar"], label=name)
     left.set(yscale="log", xlabel="t/T", ylabel="β_t", title="noise added at a step")
     right.set(xlabel="t/T", ylabel="ᾱ_t", title="share of the image's variance left")
     right.legend()
-    ends = join([f"{variant} ends with {table['alpha_bar'].iloc[-1]:.1e}" for variant, table in curves.items()])
+    ends = join([f"{name} ends with {table['alpha_bar'].iloc[-1]:.1e}" for name, table in curves.values()])
+    names = join([name for name, _ in curves.values()])
     return Drawing(
         figure,
         "Noise schedules: the variance β_t added at step t (left, logarithmic) and what is left of the image, ᾱ_t.",
-        f"Two line charts of {join(list(curves))} against t/T. Of the image's variance, {ends}.",
+        f"Two line charts of {names} against t/T. Of the image's variance, {ends}.",
         [artifacts.normality(variant) for variant in curves],
     )
 
@@ -75,6 +110,7 @@ def schedules(artifacts: Artifacts, params: Params) -> Drawing | None:
 def forward(artifacts: Artifacts, params: Params) -> Drawing | None:
     """The forward processes, one strip a variant, of the same image."""
     sheets = existing(params, lambda variant: artifacts.sheet(variant, "forward"))
+    sheets = different(params, sheets, lambda train: train.degradation)
     if not sheets:
         return None
     figure, axes = plt.subplots(len(sheets), 1, figsize=(WIDTH, 0.25 + 0.62 * len(sheets)), squeeze=False)
@@ -85,7 +121,7 @@ def forward(artifacts: Artifacts, params: Params) -> Drawing | None:
     return Drawing(
         figure,
         "Forward processes of the same test image, from x (left) to z_T (right), labelled by t/T.",
-        f"One strip of {STRIP_COLUMNS} images for each of {join(list(sheets))}: the digit fades into what the variant "
+        f"One strip of {STRIP_COLUMNS} images for each of {join(list(sheets))}: the image turns into what the variant "
         "starts its sampling from.",
         list(sheets.values()),
     )
@@ -93,27 +129,26 @@ def forward(artifacts: Artifacts, params: Params) -> Drawing | None:
 
 def normality(artifacts: Artifacts, params: Params) -> Drawing | None:
     """The Kolmogorov-Smirnov test and the Wasserstein distance of z_t against t/T."""
-    tables = {variant: pd.read_csv(path) for variant, path in existing(params, artifacts.normality).items()}
-    tables = {variant: table for variant, table in tables.items() if table["alpha_bar"].notna().any()}
+    tables = noised(artifacts, params)
     if not tables:
         return None
     figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.6))
-    for index, (variant, table) in enumerate(tables.items()):
-        style = ("-", "--", ":", "-.")[index // 8 % 4]
+    for name, table in tables.values():
         for panel, column in zip(axes, ("median_p", "accepted", "wasserstein"), strict=True):
-            panel.plot(table["tau"], table[column], style, label=variant)
+            panel.plot(table["tau"], table[column], label=name)
     axes[0].axhline(params.normality.significance, color="black", linewidth=0.8)
     axes[0].set(xlabel="t/T", ylabel="median p", title="KS test of z_t")
     axes[1].set(xlabel="t/T", ylabel="share not rejected", title=f"at the {params.normality.significance:g} level")
     axes[2].set(xlabel="t/T", ylabel="W₁ to N(0, 1)", title="distance", ylim=(0, None))
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(tables)))
     tests = params.normality.images * params.normality.draws
+    names = join([name for name, _ in tables.values()])
     return Drawing(
         figure,
         f"How near the pixels of z_t come to N(0, 1), over {params.normality.images} test images and "
         f"{params.normality.draws} draws of the noise. A test that does not reject proves nothing, so the distance "
         "W₁ stands beside it.",
-        f"Three line charts against t/T for {join(list(tables))}: the median p-value of {tests} tests, the share of "
+        f"Three line charts against t/T for {names}: the median p-value of {tests} tests, the share of "
         "them that do not reject, and the Wasserstein distance.",
         [artifacts.normality(variant) for variant in tables],
     )
@@ -124,66 +159,85 @@ def loss(artifacts: Artifacts, params: Params) -> Drawing | None:
     paths = existing(params, artifacts.loss)
     if not paths:
         return None
-    across = min(3, len(paths))
+    across = min(4, len(paths))
     down = -(-len(paths) // across)
-    figure, axes = plt.subplots(down, across, figsize=(WIDTH, 0.4 + 2.2 * down), squeeze=False)
+    figure, axes = plt.subplots(down, across, figsize=(WIDTH, 0.4 + 1.7 * down), squeeze=False)
     for axis in axes.flat[len(paths) :]:
         axis.remove()
+    lines: dict[str, Any] = {}
     for axis, (variant, path) in zip(axes.flat, paths.items(), strict=False):
         table = pd.read_csv(path)
-        for seed, rows in table.groupby("seed"):
-            first = seed == table["seed"].iloc[0]
-            axis.plot(rows["images"], rows["train_loss"], color="C0", alpha=0.6, label="training" if first else None)
-            axis.plot(
-                rows["images"], rows["validation_loss"], color="C1", alpha=0.6,
-                label="validation (EMA)" if first else None,
-            )  # fmt: skip
+        for _, rows in table.groupby("seed"):
+            for column in (column for column in LOSSES if column in table):
+                name, color = LOSSES[column]
+                lines[name] = axis.plot(rows["images"], rows[column], color=color, alpha=0.6, linewidth=1.2)[0]
         last = table["images"].max()
         for fraction in params.train_budget(variant).milestones:
             axis.axvline(fraction * last, color="black", linewidth=0.6, linestyle=":")
-        axis.set(yscale="log", title=variant, xlabel="images seen")
+        axis.set(yscale="log", xlabel="images seen")
+        axis.set_title(variant, fontsize=8)
         axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
-    axes[0, 0].set_ylabel("mean squared error")
-    axes[0, 0].legend()
+        axis.yaxis.set_minor_formatter(mpl.ticker.NullFormatter())
+    figure.legend(lines.values(), lines.keys(), loc="outside lower center", ncols=4)
     return Drawing(
         figure,
-        "Training loss and validation loss of the averaged weights, one line a training; dotted lines are the "
-        "milestones. The scales differ: losses of different targets or schedules measure different things.",
-        f"One chart of falling loss curves for each of {join(list(paths))}.",
+        "Training loss and validation loss of the averaged weights (mean squared errors), one line a training; for a "
+        "GAN the losses of its two networks (cross-entropies). Dotted lines are the milestones. The scales differ: "
+        "losses of different targets or schedules measure different things.",
+        f"One chart of loss curves for each of {join(list(paths))}.",
         list(paths.values()),
     )
 
 
 def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
-    """fid_classifier by milestone, with intervals and the floor."""
+    """fid_classifier by milestone, with intervals and the floor, one panel a family of variants."""
     paths = existing(params, artifacts.fid)
     if not paths or not artifacts.floor.exists():
         return None
-    figure, axes = plt.subplots(figsize=(WIDTH * 0.8, 3.0))
-    count, ends = 0, []
-    for index, (variant, path) in enumerate(paths.items()):
-        table = pd.read_csv(path)
-        count = int(table["n"].iloc[0])
-        ends.append(f"{variant} {table['fid_classifier'].iloc[-1]:.0f}")
-        errors = [table["fid_classifier"] - table["low"], table["high"] - table["fid_classifier"]]
-        style = ("-", "--", ":", "-.")[index // 8 % 4]
-        axes.errorbar(
-            table["images"], table["fid_classifier"], [e.clip(lower=0) for e in errors], linestyle=style,
-            marker="o", markersize=4, capsize=3, label=variant,
-        )  # fmt: skip
-    floor = pd.read_csv(artifacts.floor).set_index("n")["fid_classifier"].get(count)
-    if floor is not None:
-        axes.axhline(floor, color="black", linewidth=0.8, linestyle=":", label="real images")
-    axes.set(yscale="log", xlabel="images seen in training", ylabel="FID (classifier)")
-    axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
-    axes.legend()
+    families: dict[str, list[str]] = {}
+    for variant in paths:
+        families.setdefault(family(params, variant), []).append(variant)
+    figure, axes = plt.subplots(
+        -(-len(families) // 2), min(2, len(families)), squeeze=False, sharey=True,
+        figsize=(WIDTH, 0.2 + 2.9 * -(-len(families) // 2)),
+    )  # fmt: skip
+    for axis in axes.flat[len(families) :]:
+        axis.remove()
+    count, ends, floors = 0, [], pd.read_csv(artifacts.floor).set_index("n")["fid_classifier"]
+    for panel, (name, variants) in zip(axes.flat, families.items(), strict=False):
+        for variant in variants:
+            table = pd.read_csv(paths[variant])
+            count = int(table["n"].iloc[0])
+            ends.append(f"{variant} {table['fid_classifier'].iloc[-1]:.0f}")
+            errors = [table["fid_classifier"] - table["low"], table["high"] - table["fid_classifier"]]
+            panel.errorbar(
+                table["images"], table["fid_classifier"], [e.clip(lower=0) for e in errors],
+                marker="o", markersize=3, capsize=2, linewidth=1.2, label=variant,
+            )  # fmt: skip
+        if count in floors:
+            panel.axhline(floors[count], color="black", linewidth=0.8, linestyle=":", label="real images")
+        panel.set(yscale="log", xlabel="images seen in training", title=name)
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
+        panel.legend(fontsize=6.5)
+    for row in axes:
+        row[0].set_ylabel("FID (classifier)")
     return Drawing(
         figure,
         f"Fréchet distance by milestone, of {count} samples from the first training of each variant, with 95 % "
         f"intervals. So few samples raise every value; {count} real images score what the dotted line shows.",
-        f"A line chart of the distance against images seen. At the end: {join(ends)}.",
+        f"Line charts of the distance against images seen, by family. At the end: {join(ends)}.",
         [*paths.values(), artifacts.floor],
     )
+
+
+def family(params: Params, variant: str) -> str:
+    """What a variant is compared with first: its kind of degradation and, for Gaussian noise, its network."""
+    train = params.variant(variant).train
+    if train.target == "adversarial":
+        return "GAN"
+    if train.degradation.name == "gaussian_noise":
+        return "Gaussian noise, " + ("cnn" if train.network.name == "cnn" else "U-Nets")
+    return "cold diffusion"
 
 
 def overview(artifacts: Artifacts, params: Params) -> Drawing | None:
@@ -191,14 +245,14 @@ def overview(artifacts: Artifacts, params: Params) -> Drawing | None:
     sheets = existing(params, lambda variant: artifacts.sheet(variant, "samples"))
     if not sheets:
         return None
-    across = min(3, len(sheets))
+    across = min(4, len(sheets))
     down = -(-len(sheets) // across)
-    figure, axes = plt.subplots(down, across, figsize=(WIDTH, 0.1 + 2.5 * down), squeeze=False)
+    figure, axes = plt.subplots(down, across, figsize=(WIDTH, 0.1 + 1.95 * down), squeeze=False)
     for axis in axes.flat[len(sheets) :]:
         axis.remove()
     for axis, (variant, path) in zip(axes.flat, sheets.items(), strict=False):
         draw_tiles(axis, read_sheet(path, params.data.size)[:SHOWN, :SHOWN])
-        axis.set_title(variant, loc="center")
+        axis.set_title(variant, loc="center", fontsize=8)
     return Drawing(
         figure,
         f"Unconditional samples, the first {SHOWN * SHOWN} of each variant, not selected.",

@@ -8,7 +8,7 @@ from pathlib import Path
 import pandas as pd
 
 from thaw.artifacts import Artifacts
-from thaw.params import read_params
+from thaw.params import Params, read_params
 from thaw.reporting.metrics import METRICS, Metric
 
 
@@ -35,12 +35,12 @@ class Measurement:
 
 
 class Results:
-    """Every measurement that exists, in the order of params.yaml."""
+    """Every measurement that exists; `variants` are those of the main comparison, in the order of params.yaml."""
 
     def __init__(self, artifacts: Artifacts) -> None:
         self.artifacts = artifacts
         self.params = read_params(artifacts.params)
-        self.variants = list(self.params.variants)
+        self.variants = self.params.compared
         self.table = self._read(artifacts.summary)
 
     @staticmethod
@@ -68,7 +68,14 @@ class Results:
     def missing(self) -> list[str]:
         """Variants of params.yaml that have no measurement."""
         present = set(self.table["variant"])
-        return [variant for variant in self.variants if variant not in present]
+        return [variant for variant in self.params.variants if variant not in present]
+
+
+def pictures(params: Params, variant: str) -> list[str]:
+    """The figures of one variant: a GAN restores nothing, and goes to its samples in one step."""
+    restoring = ["reconstructions", "chain"]
+    adversarial = params.variant(variant).train.target == "adversarial"
+    return ["samples", "milestones", *([] if adversarial else restoring)]
 
 
 def differs(a: Measurement, b: Measurement) -> bool:

@@ -12,10 +12,19 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from thaw.artifacts import Artifacts, find_root
-from thaw.params import Choice
+from thaw.params import Choice, VariantStudy
 from thaw.reporting.metrics import METRICS
-from thaw.reporting.results import Measurement, Results, join, ranking_sentence
+from thaw.reporting.results import Measurement, Results, join, pictures, ranking_sentence
+
+UNIQUENESS = {
+    "distinct": "like no other at 8 bits",
+    "nearest_image": "nearest to its own image",
+    "nearest_class": "nearest neighbour of its class",
+}
+"""The columns of plots/uniqueness/VARIANT.csv that are shown."""
 
 
 @functools.cache
@@ -154,27 +163,111 @@ def variants() -> None:
         print(f"## {variant} {{#sec-{variant}}}\n")
         description(variant)
         measurements(variant)
-        for name in ("samples", "milestones", "reconstructions", "chain"):
+        for name in pictures(results().params, variant):
             figure(f"{name}-{variant}")
+
+
+def studies() -> None:
+    """Print one section for every study of params.yaml: its figure, and its table or that of its variants."""
+    found = results()
+    asked = found.params.studies
+    for key in (*asked.trained, *asked.untrained):
+        print(f"## {_heading(key)} {{#sec-study-{key}}}\n")
+        block = {**asked.untrained, **asked.trained}[key]
+        if isinstance(block, VariantStudy):
+            print(f"Study {_choice(block)} of `{block.variant}`.\n")
+        figure(f"study-{key}")
+        _study_table(key)
+    for key, comparison in asked.compared.items():
+        print(f"## {_heading(key)} {{#sec-study-{key}}}\n")
+        figure(f"study-{key}")
+        used = [metric for metric in METRICS if any(found.find(variant, metric) for variant in comparison.variants)]
+        rows = [
+            [METRICS[metric].title, *(_plain_cell(found, variant, metric) for variant in comparison.variants)]
+            for metric in used
+        ]
+        caption = f"{comparison.title[0].upper()}{comparison.title[1:]}, with 95 % intervals."
+        table(["metric", *(f"`{variant}`" for variant in comparison.variants)], rows, f"tbl-study-{key}", caption)
+        provenance([found.artifacts.summary], "summarize")
+
+
+def _heading(key: str) -> str:
+    words = key.replace("-", " ")
+    return words[0].upper() + words[1:]
+
+
+def _plain_cell(found: Results, variant: str, key: str) -> str:
+    measurement = found.find(variant, key)
+    return f"{measurement.show()} {interval(measurement)}".strip() if measurement else "–"
+
+
+def _study_table(key: str) -> None:
+    """Print the table of a study; the shares of classes stand in its figure."""
+    path = _artifacts().study(key) / "table.csv"
+    if not path.exists():
+        return
+    found = pd.read_csv(path)
+    shown = [name for name in map(str, found.columns) if not name.removeprefix("class_").isdigit()]
+    rows = [[_value(row[name]) for name in shown] for row in found.to_dict("records")]
+    header = [name.replace("_", " ") for name in shown]
+    table(header, rows, f"tbl-study-{key}", f"{_heading(key)}: the numbers.")
+    provenance([path], "study")
+
+
+def _value(value: Any) -> str:
+    if pd.isna(value):
+        return "–"
+    if isinstance(value, str):
+        return value
+    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
+
+
+def uniqueness() -> None:
+    """Print how much of an image its z_T still tells, by degradation."""
+    found = results()
+    rows, sources, seen = [], [], set[str]()
+    for variant in found.variants:
+        degradation = found.params.variant(variant).train.degradation
+        path = found.artifacts.uniqueness(variant)
+        if path.exists() and degradation.model_dump_json() not in seen:
+            seen.add(degradation.model_dump_json())
+            values = pd.read_csv(path).to_dict("records")[0]
+            sources.append(path)
+            rows.append([_choice(degradation), *(_value(values.get(name)) for name in UNIQUENESS)])
+    if rows:
+        header = ["degradation", *UNIQUENESS.values()]
+        table(header, rows, "tbl-uniqueness", "How much of an image its $z_T$ still tells, as shares of test images.")
+        provenance(sources, "normality")
 
 
 def costs() -> None:
     """Print what each variant cost, on the machine it ran on."""
     found = results()
     rows = []
-    for variant in found.variants:
+    for variant in found.params.variants:
         path = found.artifacts.run(variant)
         entries: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
         train = entries.get("train", {})
         minutes = [
             f"{entries[s]['seconds'] / 60:.1f}" if s in entries else "–" for s in ("train", "sample", "evaluate")
         ]
-        rate = f"{train['images'] / train['seconds']:.0f}" if train.get("seconds") else "–"
+        size = [f"{train[k] / 1e6:.{d}f}" if k in train else "–" for k, d in (("parameters", 2), ("multiply_adds", 0))]
+        each = [
+            f"{1000 * entries[s]['seconds'] / entries[s]['images']:.1f}" if s in entries else "–"
+            for s in ("train", "sample")
+        ]
         machine = f"{train['device']}, {train['precision']}" if train else "–"
-        rows.append([f"`{variant}`", f"{train.get('parameters', 0):,}".replace(",", " "), *minutes, rate, machine])
-    header = ["variant", "parameters", "train, min", "sample, min", "evaluate, min", "images/s", "machine"]
-    table(header, rows, "tbl-costs", "What each variant cost: all of its trainings, one process a variant.")
-    provenance([found.artifacts.run(variant) for variant in found.variants], "train, sample, evaluate")
+        rows.append([f"`{variant}`", *size, *minutes, *each, machine])
+    header = [
+        "variant", "parameters, M", "multiply–adds, M", "train, min", "sample, min", "evaluate, min",
+        "train 1000, s", "sample 1000, s", "machine",
+    ]  # fmt: skip
+    table(
+        header, rows, "tbl-costs",
+        "What each variant cost: all of its trainings, one process a variant; multiply–adds of one forward pass; "
+        "seconds for 1000 images seen in training, and for 1000 sampled, restorations and strips included.",
+    )  # fmt: skip
+    provenance([found.artifacts.run(variant) for variant in found.params.variants], "train, sample, evaluate")
 
 
 def parameters() -> None:
