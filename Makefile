@@ -39,7 +39,7 @@ test: $(RUNTIME) .venv/.dev ## Run the linters, the type checker and the tests
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
-	@.venv/bin/pytest
+	@.venv/bin/pytest -n 2 --dist loadfile
 
 bench: .venv/.dev ## Measure the training throughput against a plain fp32 loop
 	@.venv/bin/python benchmarks/throughput.py
