@@ -16,6 +16,7 @@ import pandas as pd
 
 from thaw.artifacts import Artifacts, find_root
 from thaw.params import Choice, VariantStudy
+from thaw.reporting.claims import decided
 from thaw.reporting.metrics import METRICS
 from thaw.reporting.results import Measurement, Results, join, pictures, ranking_sentence
 
@@ -82,6 +83,19 @@ def _revision(root: Path, names: list[str]) -> str:
 def ranking(key: str) -> None:
     """Print the sentence that ranks the variants by one metric."""
     print(ranking_sentence(results().ranked(key)) + "\n")
+
+
+def claims() -> None:
+    """Print a table of what the earlier reports found, and whether it holds here."""
+    rows = [
+        [f"`{claim.better}` before `{claim.worse}`", METRICS[claim.metric].title, claim.source,
+         f"{better.show()} {interval(better)}", f"{worse.show()} {interval(worse)}", verdict]
+        for claim, better, worse, verdict in decided(results())
+    ]  # fmt: skip
+    if rows:
+        header = ["claim", "metric", "claimed in", "the first", "the second", "here it"]
+        table(header, rows, "tbl-claims", "What the earlier reports found, and whether it holds here.", ":--")
+        provenance([_artifacts().summary], "summarize")
 
 
 def missing() -> None:
