@@ -8,6 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
+from matplotlib.ticker import NullFormatter
 
 from thaw.artifacts import Artifacts
 from thaw.params import Params
@@ -68,11 +69,18 @@ def _curves(panels: np.ndarray, curves: pd.DataFrame, axes: Mapping[str, Any]) -
                        linewidth=1.2, label=str(name))  # fmt: skip
             if {"low", "high"} <= set(curves.columns) and panel is panels[0]:
                 panel.fill_between(rows[axes["x"]], rows["low"], rows["high"], alpha=0.15)
-        panel.set(xlabel=axes["x_label"], title=label)
+        panel.set(xlabel=axes["x_label"], title=METRICS[column].title if column in METRICS else label)
         if axes["log_x"]:
             panel.set_xscale("log")
+            values = sorted(set(curves[axes["x"]]))
+            panel.set_xticks(values if len(values) <= 12 else [values[0], values[-1]])
+            panel.xaxis.set_major_formatter("{x:g}")
+            panel.xaxis.set_minor_formatter(NullFormatter())
         if axes["log_y"]:
             panel.set_yscale("log")
+            if curves[column].max() < 30 * curves[column].min():  # less than the powers of ten would show
+                panel.yaxis.set_major_formatter("{x:g}")
+                panel.yaxis.set_minor_formatter("{x:g}")
     panels[-1].legend(fontsize=6.5)
 
 
