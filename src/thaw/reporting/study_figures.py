@@ -8,7 +8,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import NullLocator
 
 from thaw.artifacts import Artifacts
 from thaw.params import Params
@@ -75,7 +75,7 @@ def _curves(panels: np.ndarray, curves: pd.DataFrame, axes: Mapping[str, Any]) -
             values = sorted(set(curves[axes["x"]]))
             panel.set_xticks(values if len(values) <= 12 else [values[0], values[-1]])
             panel.xaxis.set_major_formatter("{x:g}")
-            panel.xaxis.set_minor_formatter(NullFormatter())
+            panel.xaxis.set_minor_locator(NullLocator())
         if axes["log_y"]:
             panel.set_yscale("log")
             if curves[column].max() < 30 * curves[column].min():  # less than the powers of ten would show
@@ -87,10 +87,12 @@ def _curves(panels: np.ndarray, curves: pd.DataFrame, axes: Mapping[str, Any]) -
 def _shares(panel: Axes, table: pd.DataFrame, columns: list[str]) -> None:
     """A row for each condition and a cell for each class, darker the more samples are of it."""
     values = table[columns].to_numpy()
-    panel.imshow(values, cmap="Blues", vmin=0, vmax=max(0.3, float(np.nanmax(values))), aspect="auto")
+    top = max(0.3, float(np.nanmax(values)))
+    panel.imshow(values, cmap="Blues", vmin=0, vmax=top, aspect="auto")
     for y, row in enumerate(values):
         for x, share in enumerate(row):
-            panel.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=6.5)
+            color = "white" if share > 0.6 * top else "black"
+            panel.text(x, y, f"{100 * share:.0f}", ha="center", va="center", fontsize=6.5, color=color)
     panel.set_yticks(range(len(table)), table.iloc[:, 0].astype(str))
     panel.set_xticks(range(len(columns)), [column.removeprefix("class_") for column in columns])
     panel.set_xlabel("class, % of samples")
