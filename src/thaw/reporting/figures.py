@@ -35,7 +35,7 @@ SHOWN = 6
 def draw_all(artifacts: Artifacts, params: Params) -> dict[str, Drawing]:
     """Every figure that the artifacts allow, by name."""
     mpl.use("agg")
-    with plt.style.context(STYLE):
+    with plt.style.context(STYLE), mpl.rc_context({"figure.max_open_warning": 0}):  # a style cannot set this
         drawn = {name: draw(artifacts, params) for name, draw in OVERVIEWS.items()}
         for name, draw in PER_VARIANT.items():
             drawn |= {
@@ -90,13 +90,13 @@ def schedules(artifacts: Artifacts, params: Params) -> Drawing | None:
     curves = noised(artifacts, params)
     if not curves:
         return None
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 2.8))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.2))
     for name, table in curves.values():
         left.plot(table["tau"], table["beta"], label=name)
         right.plot(table["tau"], table["alpha_bar"], label=name)
     left.set(yscale="log", xlabel="t/T", ylabel="β_t", title="noise added at a step")
     right.set(xlabel="t/T", ylabel="ᾱ_t", title="share of the image's variance left")
-    right.legend()
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3)
     ends = join([f"{name} ends with {table['alpha_bar'].iloc[-1]:.1e}" for name, table in curves.values()])
     names = join([name for name, _ in curves.values()])
     return Drawing(
@@ -132,7 +132,7 @@ def normality(artifacts: Artifacts, params: Params) -> Drawing | None:
     tables = noised(artifacts, params)
     if not tables:
         return None
-    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.6))
+    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.9))
     for name, table in tables.values():
         for panel, column in zip(axes, ("median_p", "accepted", "wasserstein"), strict=True):
             panel.plot(table["tau"], table[column], label=name)
@@ -140,7 +140,7 @@ def normality(artifacts: Artifacts, params: Params) -> Drawing | None:
     axes[0].set(xlabel="t/T", ylabel="median p", title="KS test of z_t")
     axes[1].set(xlabel="t/T", ylabel="share not rejected", title=f"at the {params.normality.significance:g} level")
     axes[2].set(xlabel="t/T", ylabel="W₁ to N(0, 1)", title="distance", ylim=(0, None))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=min(4, len(tables)))
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     tests = params.normality.images * params.normality.draws
     names = join([name for name, _ in tables.values()])
     return Drawing(

@@ -61,6 +61,8 @@ def provenance(sources: Sequence[Path], stage: str) -> None:
     root = _artifacts().root
     names = [source.relative_to(root).as_posix() for source in sources]
     folders = sorted({name.rsplit("/", 1)[0] if len(names) > 1 else name for name in names})
+    if len(folders) > 4:
+        folders = sorted({name.split("/", 1)[0] for name in names})
     listed = join([f"`{name}`" for name in folders])
     print(f"::: {{.provenance}}\nStage `{stage}`, from {listed} at {_revision(root, names)}.\n:::\n")
 
@@ -88,12 +90,12 @@ def ranking(key: str) -> None:
 def claims() -> None:
     """Print a table of what the earlier reports found, and whether it holds here."""
     rows = [
-        [f"`{claim.better}` before `{claim.worse}`", METRICS[claim.metric].title, claim.source,
-         f"{better.show()} {interval(better)}", f"{worse.show()} {interval(worse)}", verdict]
+        [f"`{claim.better}`", f"`{claim.worse}`", claim.source,
+         f"{METRICS[claim.metric].title} {better.show()} against {worse.show()}: {verdict}"]
         for claim, better, worse, verdict in decided(results())
     ]  # fmt: skip
     if rows:
-        header = ["claim", "metric", "claimed in", "the first", "the second", "here it"]
+        header = ["the better", "the worse", "claimed in", "here"]
         table(header, rows, "tbl-claims", "What the earlier reports found, and whether it holds here.", ":--")
         provenance([_artifacts().summary], "summarize")
 
@@ -247,10 +249,12 @@ def uniqueness() -> None:
             seen.add(degradation.model_dump_json())
             values = pd.read_csv(path).to_dict("records")[0]
             sources.append(path)
-            rows.append([_choice(degradation), *(_value(values.get(name)) for name in UNIQUENESS)])
+            rows.append([f"`{variant}`", *(_value(values.get(name)) for name in UNIQUENESS)])
     if rows:
-        header = ["degradation", *UNIQUENESS.values()]
-        table(header, rows, "tbl-uniqueness", "How much of an image its $z_T$ still tells, as shares of test images.")
+        table(
+            ["degradation of", *UNIQUENESS.values()], rows, "tbl-uniqueness",
+            "How much of an image its $z_T$ still tells, as shares of test images.",
+        )  # fmt: skip
         provenance(sources, "normality")
 
 
