@@ -197,7 +197,7 @@ def test_an_edit_that_needs_absent_samples_is_asked_about_first(clone: Artifacts
     assert "train@ddpm-linear and sample@ddpm-linear" in said
     assert "minutes" in said
     assert "dvc pull" in said
-    run(clone.root, "git", "checkout", "-q", "--", "plots")
+    run(clone.root, "git", "checkout", "-q", "--", "plots/intervals/ddpm-linear.csv")
 
 
 def test_an_edited_study_of_no_model_runs_alone(clone: Artifacts) -> None:
@@ -205,7 +205,7 @@ def test_an_edited_study_of_no_model_runs_alone(clone: Artifacts) -> None:
     assert edited != clone.params.read_text()
     clone.params.write_text(edited)
     before = (clone.study("trivial-losses") / "table.csv").read_bytes()
-    assert outdated(clone)[0] == "untrained_study@trivial-losses"
+    assert [stage for stage in outdated(clone) if "@" in stage] == ["untrained_study@trivial-losses"]
     thaw(clone.root, "report")
     assert (clone.study("trivial-losses") / "table.csv").read_bytes() != before
     assert outdated(clone) == []

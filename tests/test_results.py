@@ -112,4 +112,4 @@ def test_both_renderers_number_the_report_alike(tmp_path: Path) -> None:
     for page in project.book.glob("*.html"):
         by_quarto |= labels(page.read_text())
     assert by_quarto == plain
-    assert {f"fig-samples-{variant}" for variant in read_params(project.params).variants} <= plain.keys()
+    assert {f"fig-samples-{variant}" for variant in read_params(project.params).compared} <= plain.keys()
