@@ -5,7 +5,7 @@ import json
 import math
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,12 +39,13 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
         temporary.write_text(json.dumps(content, indent=2, allow_nan=False) + "\n")
 
 
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write at least one row, all with the same keys, as a CSV with a header; numbers keep nine significant digits.
+def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[str] = ()) -> None:
+    """Write rows, all with the same keys, as a CSV with a header; numbers keep nine significant digits.
 
-    None becomes an empty cell. Raises ThawError where a number is NaN or infinite.
+    None becomes an empty cell. `columns` are needed where there may be no row. Raises ThawError where a number is NaN
+    or infinite.
     """
-    columns = list(rows[0])
+    columns = columns or list(rows[0])
     for row in rows:
         for column in columns:
             _refuse_if_no_number(path, column, row[column])
