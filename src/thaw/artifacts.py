@@ -46,13 +46,18 @@ class Artifacts:
 
     @property
     def statistics(self) -> Path:
-        """Mean and covariance of the test images' features, and the real-vs-real floor."""
+        """Mean and covariance of the test images' features."""
         return self.root / "reference" / "statistics.safetensors"
 
     @property
     def floor(self) -> Path:
         """Frechet distance of real images to real images, by the number of images."""
         return self.root / "reference" / "floor.csv"
+
+    @property
+    def real(self) -> Path:
+        """What real images score by the measures of generated ones."""
+        return self.root / "reference" / "real.csv"
 
     def models(self, variant: str) -> Path:
         """The folder of a variant's weights."""
@@ -94,9 +99,59 @@ class Artifacts:
         """The schedule, and the distance of z_t from N(0, 1), by t."""
         return self.root / "plots" / "normality" / f"{variant}.csv"
 
+    def first_accepted(self, variant: str) -> Path:
+        """The first accepted step of the normality test, for every image and draw on its own."""
+        return self.root / "plots" / "first_accepted" / f"{variant}.csv"
+
+    def schedule(self, variant: str) -> Path:
+        """The normality of a Gaussian variant's schedule in numbers, with their intervals."""
+        return self.root / "plots" / "schedule" / f"{variant}.csv"
+
+    def objective(self, variant: str) -> Path:
+        """The test loss and the bits per dimension, with their intervals."""
+        return self.root / "plots" / "objective" / f"{variant}.csv"
+
+    def test_loss(self, variant: str) -> Path:
+        """The test loss by t."""
+        return self.root / "plots" / "test_loss" / f"{variant}.csv"
+
+    def likelihood(self, variant: str) -> Path:
+        """The bound on the likelihood by term."""
+        return self.root / "plots" / "likelihood" / f"{variant}.csv"
+
+    def severity(self, variant: str) -> Path:
+        """Scores of direct and of iterative restorations by the step they start from."""
+        return self.root / "plots" / "severity" / f"{variant}.csv"
+
+    def classes(self, variant: str) -> Path:
+        """The share of each class among the samples."""
+        return self.root / "plots" / "classes" / f"{variant}.csv"
+
+    def extrapolation(self, variant: str) -> Path:
+        """Frechet distances by the number of samples, and the line through them."""
+        return self.root / "plots" / "extrapolation" / f"{variant}.csv"
+
+    def restorations(self, variant: str) -> Path:
+        """The scores of every restored image, by which two variants are compared in pairs."""
+        return self.root / "plots" / "restorations" / f"{variant}.csv"
+
+    def audit(self, variant: str) -> Path:
+        """Scores under the faulty protocols of earlier evaluations."""
+        return self.root / "plots" / "audit" / f"{variant}.csv"
+
     def uniqueness(self, variant: str) -> Path:
         """How unique z_T is for its image."""
         return self.root / "plots" / "uniqueness" / f"{variant}.csv"
+
+    @property
+    def published(self) -> Path:
+        """The numbers of the earlier reports."""
+        return self.root / "data" / "published.csv"
+
+    @property
+    def inception(self) -> Path:
+        """The folder of the weights of InceptionV3."""
+        return self.root / "reference" / "inception"
 
     @property
     def summary(self) -> Path:

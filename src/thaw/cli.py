@@ -57,6 +57,14 @@ def train(variant: Variant) -> None:
 
 
 @app.command(rich_help_panel=STAGES)
+def objective(variant: Variant) -> None:
+    """Measure a variant's loss on test images by t, and the bound on their likelihood."""
+    from thaw.stages.objective import run
+
+    run(_checked(), variant)
+
+
+@app.command(rich_help_panel=STAGES)
 def sample(variant: Variant) -> None:
     """Draw images from a trained variant and restore test images with it."""
     from thaw.stages.sample import run
@@ -68,6 +76,14 @@ def sample(variant: Variant) -> None:
 def evaluate(variant: Variant) -> None:
     """Measure a variant's samples and restorations."""
     from thaw.stages.evaluate import run
+
+    run(_checked(), variant)
+
+
+@app.command(rich_help_panel=STAGES)
+def audit(variant: Variant) -> None:
+    """Score a variant's images as the earlier evaluations did, faults included."""
+    from thaw.stages.audit import run
 
     run(_checked(), variant)
 

@@ -47,14 +47,25 @@ class Model:
     def restore(self, z: Tensor, t: int, seed: int = 0, steps: int | None = None) -> Tensor:
         """The images that the sampler makes of z_t, (N, C, H, W), walking from t to 0 in at most `steps` steps.
 
-        The source of z, where it has one, is estimated at every step. Raises ValueError where t is out of range.
+        By default these are t/T of the steps that sampling takes from T, so that a step is as long from every t. The
+        source of z, where it has one, is estimated at every step. Raises ValueError where t is out of range.
         """
         self._check(z, t, 1)
-        return self._run(Latent(z, None), subsequence(t, self.steps if steps is None else steps), ("restore", seed))
+        return self._run(Latent(z, None), self._way(t, steps), ("restore", seed))
 
     def reconstruct(self, x: Tensor, t: int, seed: int = 0) -> Tensor:
         """Degrade images x to step t and restore them, the source of the degradation held by the sampler."""
-        return self._run(self._degrade(x, t, seed), subsequence(t, self.steps), ("restore", seed))
+        return self._run(self._degrade(x, t, seed), self._way(t), ("restore", seed))
+
+    def reconstruct_directly(self, x: Tensor, t: int, seed: int = 0) -> Tensor:
+        """Degrade images x to step t and take the estimate that the network makes of them there."""
+        self._check(x, t, 1)
+        z = self._degrade(x, t, seed).z
+        with torch.inference_mode():
+            return torch.cat([self.denoise(part.to(self.device), t).cpu() for part in z.split(BLOCK)])
+
+    def _way(self, t: int, steps: int | None = None) -> list[int]:
+        return subsequence(t, max(1, round(self.steps * t / self.degradation.steps)) if steps is None else steps)
 
     def draw_latents(self, count: int, seed: int = 0) -> Latent:
         """`count` starting points z_T, drawn as the variant's latent says. Raises ValueError where count is below 1."""

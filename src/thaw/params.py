@@ -67,6 +67,8 @@ class Train(Strict):
     """Train on so many of the training images only."""
     trainings: Annotated[int, Field(ge=1)] | None = None
     """Train so many of the budget's seeds only."""
+    longer: Annotated[int, Field(ge=2)] | None = None
+    """Train on so many times the budget's images."""
 
 
 class Sample(Strict):
@@ -120,10 +122,14 @@ class TrainBudget(Strict):
 
 
 class SampleBudget(Strict):
-    """How many images are drawn from a trained variant, in how many steps."""
+    """How many images are drawn from a trained variant, in how many steps.
 
-    images: Annotated[int, Field(ge=2)]
+    `reconstructions` test images are restored from each of `severities` steps, spread evenly over 1..T.
+    """
+
+    images: Annotated[int, Field(ge=8)]
     reconstructions: Annotated[int, Field(ge=2)]
+    severities: Annotated[int, Field(ge=2, multiple_of=2)]
     milestone_images: Annotated[int, Field(ge=2)]
     steps: Annotated[int, Field(ge=1)]
     strip_steps: Annotated[int, Field(ge=1)]
@@ -139,7 +145,14 @@ class EvaluateBudget(Strict):
     """What measuring the samples costs."""
 
     resamples: Annotated[int, Field(ge=20)]
+
+
+class ObjectiveBudget(Strict):
+    """How many test images the training objective and the bound on the likelihood are measured on."""
+
     test_images: Annotated[int, Field(ge=2)]
+    likelihood_images: Annotated[int, Field(ge=2)]
+    resamples: Annotated[int, Field(ge=20)]
 
 
 class Budget(Strict):
@@ -148,6 +161,7 @@ class Budget(Strict):
     profile: str
     train: dict[str, TrainBudget]
     sample: SampleBudget
+    objective: ObjectiveBudget
     evaluate: EvaluateBudget
     study: StudyBudget
 
@@ -165,6 +179,8 @@ class Evaluation(Strict):
     """What the evaluation measures with."""
 
     classifier: Classifier
+    inception: bool
+    """Whether to measure in the features of InceptionV3 as well, whose weights have to be downloaded."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
 
 
@@ -258,10 +274,11 @@ class Params(Strict):
         return self.variants[name]
 
     def train_budget(self, name: str) -> TrainBudget:
-        """The training budget of the variant called `name`: that of its network, and as many seeds as it asks for."""
+        """The budget of the variant called `name`: its network's, with as many seeds and images as it asks for."""
         block = self.variant(name).train
         budget = self.budget.train[block.network.name]
-        return budget.model_copy(update={"seeds": budget.seeds[: block.trainings]})
+        images = budget.images * (block.longer or 1)
+        return budget.model_copy(update={"seeds": budget.seeds[: block.trainings], "images": images})
 
 
 def _with_cost(variant: Any, budget: Any) -> None:

@@ -1,5 +1,6 @@
 """What the earlier reports found, and whether it holds here: claims about two variants, decided by the measurements."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from thaw.reporting.results import Measurement, Results, differs
@@ -30,11 +31,13 @@ CLAIMS = (
 )
 
 
-def verdict(claim: Claim, better: Measurement, worse: Measurement) -> str:
+def verdict(
+    claim: Claim, better: Measurement, worse: Measurement, differ: Callable[[Measurement, Measurement], bool] = differs
+) -> str:
     """Whether a claim holds: beyond the noise, within it, or the other way round."""
     sign = -1 if better.metric.better == "higher" else 1
     as_claimed = sign * better.value < sign * worse.value
-    if not differs(better, worse):
+    if not differ(better, worse):
         return "within the noise"
     words = "holds" if as_claimed else "is the other way round"
     return f"{words}, for these trainings" if 1 in (better.trainings, worse.trainings) else words
@@ -46,5 +49,5 @@ def decided(results: Results) -> list[tuple[Claim, Measurement, Measurement, str
     for claim in CLAIMS:
         better, worse = results.find(claim.better, claim.metric), results.find(claim.worse, claim.metric)
         if better and worse:
-            found.append((claim, better, worse, verdict(claim, better, worse)))
+            found.append((claim, better, worse, verdict(claim, better, worse, results.differs)))
     return found

@@ -14,8 +14,10 @@ import matplotlib.ticker
 import pandas as pd
 
 from thaw.artifacts import Artifacts
-from thaw.params import Choice, Params, Train
+from thaw.params import Choice, Params
+from thaw.reporting import evaluation_figures
 from thaw.reporting.drawing import WIDTH, Drawing
+from thaw.reporting.families import by_family, different, existing
 from thaw.reporting.results import join, pictures
 from thaw.reporting.study_figures import draw_comparison, draw_study
 from thaw.reporting.tiles import draw_tiles
@@ -48,19 +50,6 @@ def draw_all(artifacts: Artifacts, params: Params) -> dict[str, Drawing]:
         for key in params.studies.compared:
             drawn[f"study-{key}"] = draw_comparison(artifacts, params, key)
         return {name: drawing for name, drawing in drawn.items() if drawing}
-
-
-def existing(params: Params, path: Callable[[str], Path]) -> dict[str, Path]:
-    """The variants of the main comparison whose artifact is there, in the order of params.yaml, and its path."""
-    return {variant: path(variant) for variant in params.compared if path(variant).exists()}
-
-
-def different(params: Params, paths: dict[str, Path], key: Callable[[Train], Choice]) -> dict[str, Path]:
-    """The first variant of each kind, by what `key` gives of its train block."""
-    first: dict[str, str] = {}
-    for variant in paths:
-        first.setdefault(key(params.variant(variant).train).model_dump_json(), variant)
-    return {variant: paths[variant] for variant in first.values()}
 
 
 def noised(artifacts: Artifacts, params: Params) -> dict[str, tuple[str, pd.DataFrame]]:
@@ -128,29 +117,45 @@ def forward(artifacts: Artifacts, params: Params) -> Drawing | None:
 
 
 def normality(artifacts: Artifacts, params: Params) -> Drawing | None:
-    """The Kolmogorov-Smirnov test and the Wasserstein distance of z_t against t/T."""
+    """The Kolmogorov-Smirnov test and the Wasserstein distance of z_t against t/T, over many images and of one."""
     tables = noised(artifacts, params)
     if not tables:
         return None
-    figure, axes = plt.subplots(1, 3, figsize=(WIDTH, 2.9))
-    for name, table in tables.values():
-        for panel, column in zip(axes, ("median_p", "accepted", "wasserstein"), strict=True):
-            panel.plot(table["tau"], table[column], label=name)
-    axes[0].axhline(params.normality.significance, color="black", linewidth=0.8)
-    axes[0].set(xlabel="t/T", ylabel="median p", title="KS test of z_t")
-    axes[1].set(xlabel="t/T", ylabel="share not rejected", title=f"at the {params.normality.significance:g} level")
-    axes[2].set(xlabel="t/T", ylabel="W₁ to N(0, 1)", title="distance", ylim=(0, None))
-    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    figure = plt.figure(figsize=(WIDTH, 5.4))
+    grid = figure.add_gridspec(2, 3)
+    top = [figure.add_subplot(grid[0, column]) for column in range(3)]
+    alone, ranges = figure.add_subplot(grid[1, 0]), figure.add_subplot(grid[1, 1:])
+    for row, (variant, (name, table)) in enumerate(tables.items()):
+        for panel, column in zip((*top, alone), ("median_p", "accepted", "wasserstein", "one_p"), strict=True):
+            panel.plot(table["tau"], table[column], label=name, linewidth=0.9 if panel is alone else None)
+        first = pd.read_csv(artifacts.first_accepted(variant))["first_t"].dropna() / table["t"].iloc[-1]
+        if len(first):
+            low, median, high = first.quantile([0.05, 0.5, 0.95])
+            ranges.plot([first.min(), first.max()], [row, row], color=f"C{row}", linewidth=1)
+            ranges.plot([low, high], [row, row], color=f"C{row}", linewidth=5, alpha=0.6)
+            ranges.plot(median, row, "o", color="white", markeredgecolor=f"C{row}", markersize=5)
+    for panel in (top[0], alone):
+        panel.axhline(params.normality.significance, color="black", linewidth=0.8)
+    top[0].set(xlabel="t/T", ylabel="median p", title="KS test of z_t")
+    top[1].set(xlabel="t/T", ylabel="share not rejected", title=f"at the {params.normality.significance:g} level")
+    top[2].set(xlabel="t/T", ylabel="W₁ to N(0, 1)", title="distance", ylim=(0, None))
+    alone.set(xlabel="t/T", ylabel="p", title="one image, one draw")
+    ranges.set(xlabel="t/T from which a single curve stays accepted", title="where such a curve would say normal")
+    ranges.set(yticks=range(len(tables)), yticklabels=[name for name, _ in tables.values()], xlim=(0, 1.02))
+    ranges.tick_params(axis="y", labelsize=6.5)
+    ranges.invert_yaxis()
+    figure.legend(*top[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
     tests = params.normality.images * params.normality.draws
     names = join([name for name, _ in tables.values()])
     return Drawing(
         figure,
         f"How near the pixels of z_t come to N(0, 1), over {params.normality.images} test images and "
         f"{params.normality.draws} draws of the noise. A test that does not reject proves nothing, so the distance "
-        "W₁ stands beside it.",
-        f"Three line charts against t/T for {names}: the median p-value of {tests} tests, the share of "
-        "them that do not reject, and the Wasserstein distance.",
-        [artifacts.normality(variant) for variant in tables],
+        "W₁ stands beside it. Below: the curve of one image and one draw, and the range over all images and draws of "
+        "the step from which such a curve stays accepted (line: all, bar: nine tenths, circle: median).",
+        f"Four line charts against t/T for {names}: the median p-value of {tests} tests, the share of them that do "
+        "not reject, the Wasserstein distance, and the p-value of a single test; and a chart of ranges.",
+        [path for variant in tables for path in (artifacts.normality(variant), artifacts.first_accepted(variant))],
     )
 
 
@@ -194,9 +199,7 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
     paths = existing(params, artifacts.fid)
     if not paths or not artifacts.floor.exists():
         return None
-    families: dict[str, list[str]] = {}
-    for variant in paths:
-        families.setdefault(family(params, variant), []).append(variant)
+    families = by_family(params, paths)
     figure, axes = plt.subplots(
         -(-len(families) // 2), min(2, len(families)), squeeze=False, sharey=True,
         figsize=(WIDTH, 0.2 + 2.9 * -(-len(families) // 2)),
@@ -228,16 +231,6 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
         f"Line charts of the distance against images seen, by family. At the end: {join(ends)}.",
         [*paths.values(), artifacts.floor],
     )
-
-
-def family(params: Params, variant: str) -> str:
-    """What a variant is compared with first: its kind of degradation and, for Gaussian noise, its network."""
-    train = params.variant(variant).train
-    if train.target == "adversarial":
-        return "GAN"
-    if train.degradation.name == "gaussian_noise":
-        return "Gaussian noise, " + ("cnn" if train.network.name == "cnn" else "U-Nets")
-    return "cold diffusion"
 
 
 def overview(artifacts: Artifacts, params: Params) -> Drawing | None:
@@ -338,10 +331,17 @@ OVERVIEWS: dict[str, Callable[[Artifacts, Params], Drawing | None]] = {
     "loss": loss,
     "fid": fid,
     "overview": overview,
+    "severity": evaluation_figures.severity,
+    "test-loss": evaluation_figures.test_loss,
+    "likelihood": evaluation_figures.likelihood,
+    "classes": evaluation_figures.classes,
+    "extrapolation": evaluation_figures.extrapolation,
 }
 PER_VARIANT: dict[str, Callable[[Artifacts, Params, str], Drawing | None]] = {
     "samples": samples,
     "milestones": milestones,
     "reconstructions": reconstructions,
     "chain": chain,
+    "confidence": evaluation_figures.confidence,
+    "neighbours": evaluation_figures.neighbours,
 }

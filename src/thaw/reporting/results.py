@@ -1,7 +1,7 @@
 """The results as the report reads them, and the sentences that state them."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +10,7 @@ import pandas as pd
 from thaw.artifacts import Artifacts
 from thaw.params import Params, read_params
 from thaw.reporting.metrics import METRICS, Metric
+from thaw.reporting.pairs import excludes_zero, paired
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,11 @@ class Measurement:
     n: int
     trainings: int
     floor: float | None
+
+    @property
+    def of_few_images(self) -> bool:
+        """Whether a Fréchet distance comes from fewer than ten images for each feature."""
+        return self.metric.features is not None and self.n < 10 * self.metric.features
 
     def show(self) -> str:
         """The value alone."""
@@ -65,6 +71,26 @@ class Results:
         found = [m for variant in self.variants if (m := self.find(variant, key))]
         return sorted(found, key=lambda m: m.value if METRICS[key].better == "lower" else -m.value)
 
+    def real(self, key: str) -> Measurement | None:
+        """What as many real images score by a measure of generated ones, or None where there is no such thing."""
+        path = self.artifacts.real
+        rows = pd.read_csv(path).query("metric == @key") if path.exists() else pd.DataFrame()
+        if rows.empty:
+            return None
+        row = rows.iloc[0]
+        if key == "fid_classifier" and not pd.isna(row["floor"]):  # the mean of many draws, where the value is of one
+            row = row.copy()
+            row["value"] = row["floor"]
+        return Measurement(
+            "real images", METRICS[key], float(row["value"]), float(row["low"]), float(row["high"]), int(row["n"]), 0,
+            None,
+        )  # fmt: skip
+
+    def differs(self, a: Measurement, b: Measurement) -> bool:
+        """Whether two variants differ in a metric by more than noise: in pairs where they restored the same images."""
+        gap = paired(self.artifacts, a.variant, b.variant, a.metric.key, self.params.evaluation.confidence)
+        return differs(a, b) if gap is None else excludes_zero(gap)
+
     def missing(self) -> list[str]:
         """Variants of params.yaml that have no measurement."""
         present = set(self.table["variant"])
@@ -75,27 +101,29 @@ def pictures(params: Params, variant: str) -> list[str]:
     """The figures of one variant: a GAN restores nothing, and goes to its samples in one step."""
     restoring = ["reconstructions", "chain"]
     adversarial = params.variant(variant).train.target == "adversarial"
-    return ["samples", "milestones", *([] if adversarial else restoring)]
+    return ["samples", "milestones", *([] if adversarial else restoring), "confidence", "neighbours"]
 
 
 def differs(a: Measurement, b: Measurement) -> bool:
-    """Whether the difference of two independent measurements is more than noise: its 95 % interval excludes 0.
+    """Whether the difference of two measurements is more than noise, taken as independent: its interval excludes 0.
 
-    The half-widths that face each other are added in squares.
+    Half the widths of the intervals are added in squares. Half the width and not the distance from the value, because
+    the interval of a Fréchet distance does not lie evenly about it: it is for infinitely many samples.
     """
-    upper, lower = (a, b) if a.value > b.value else (b, a)
-    return upper.value - lower.value > math.hypot(upper.value - upper.low, lower.high - lower.value)
+    return abs(a.value - b.value) > math.hypot(a.high - a.low, b.high - b.low) / 2
 
 
-def ranking_sentence(ranked: Sequence[Measurement]) -> str:
+def ranking_sentence(
+    ranked: Sequence[Measurement], differ: Callable[[Measurement, Measurement], bool] = differs
+) -> str:
     """State the best of a ranking, its uncertainty, and which of the others it cannot be told apart from."""
     if not ranked:
         return "No variant has been measured yet."
     best, others = ranked[0], ranked[1:]
     word = {"lower": "lowest", "higher": "highest"}[best.metric.better or "lower"]
     sentence = f"`{best.variant}` has the {word} {best.metric.phrase or best.metric.title}, {best.show_interval()}"
-    near = [m for m in others if not differs(best, m)]
-    far = [m for m in others if differs(best, m)]
+    near = [m for m in others if not differ(best, m)]
+    far = [m for m in others if differ(best, m)]
     if near:
         listed = join([f"`{m.variant}` ({m.show()})" for m in near])
         sentence += f"; its difference to {listed} is within the noise"

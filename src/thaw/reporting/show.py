@@ -84,7 +84,7 @@ def _revision(root: Path, names: list[str]) -> str:
 
 def ranking(key: str) -> None:
     """Print the sentence that ranks the variants by one metric."""
-    print(ranking_sentence(results().ranked(key)) + "\n")
+    print(ranking_sentence(results().ranked(key), results().differs) + "\n")
 
 
 def claims() -> None:
@@ -111,13 +111,19 @@ def missing() -> None:
 
 
 def comparison(keys: Sequence[str], label: str, caption: str) -> None:
-    """Print a table of all variants, one column a metric, with intervals and the best of each column in bold."""
+    """Print a table of all variants, one column a metric, with intervals and the best of each column in bold.
+
+    Real images have a row where they can be measured in the same way; a dagger marks distances of few images.
+    """
     found = results()
     used = [key for key in keys if found.ranked(key)]
     header = ["variant", *(METRICS[key].title for key in used)]
     rows = [[f"`{variant}`", *(_cell(found, variant, key) for key in used)] for variant in found.variants]
+    real = [found.real(key) for key in used]
+    if any(real):
+        rows.append(["*real images*", *(measurement.show() if measurement else "–" for measurement in real)])
     table(header, rows, label, caption)
-    provenance([found.artifacts.summary], "summarize")
+    provenance([found.artifacts.summary, *([found.artifacts.real] if any(real) else [])], "summarize")
 
 
 def _cell(found: Results, variant: str, key: str) -> str:
@@ -127,8 +133,14 @@ def _cell(found: Results, variant: str, key: str) -> str:
     text = measurement.show()
     if METRICS[key].better and measurement == found.ranked(key)[0]:
         text = f"**{text}**"
-    bounds = interval(measurement)
-    return f"{text} [\\{bounds[:-1]}\\]]{{.interval}}" if bounds else text
+    if measurement.of_few_images:
+        text += "†"
+    return f"{text} {bracketed(interval(measurement))}".strip()
+
+
+def bracketed(bounds: str) -> str:
+    """An interval in brackets as the page styles it: small, and its brackets no link."""
+    return f"[\\{bounds[:-1]}\\]]{{.interval}}" if bounds else ""
 
 
 def interval(measurement: Measurement) -> str:
@@ -296,7 +308,7 @@ def parameters() -> None:
 
 def definitions() -> None:
     """Print what each metric is, and which way is better."""
-    words = {"lower": "lower is better", "higher": "higher is better", None: "says nothing about which model is better"}
+    words = {"lower": "lower is better", "higher": "higher is better", None: "neither lower nor higher is better"}
     rows = [[metric.title, f"{metric.meaning}; {words[metric.better]}"] for metric in METRICS.values()]
     table(["metric", "what it is"], rows, "tbl-definitions", "The metrics.", ":--")
 

@@ -1,4 +1,6 @@
-"""The real images' side of the Frechet distance, and the distance that real images keep from each other."""
+"""The real images' side of the evaluation: their statistics, and what real images score by every measure."""
+
+from typing import Any
 
 import torch
 
@@ -6,7 +8,10 @@ from thaw.artifacts import Artifacts
 from thaw.data import read_dataset
 from thaw.evaluation.classifier import features, load_classifier
 from thaw.evaluation.frechet import floor, moments
+from thaw.evaluation.inception import inception_features, load_inception, weights
+from thaw.evaluation.samples import Reference, background_row, diversity_rows, frechet_rows
 from thaw.files import write_csv
+from thaw.hardware import accelerator
 from thaw.params import read_params
 from thaw.randomness import generator
 from thaw.training.checkpoint import write_tensors
@@ -15,17 +20,42 @@ FLOOR_DRAWS = 20
 
 
 def run(artifacts: Artifacts) -> None:
-    """Write reference/statistics.safetensors (of the test images) and reference/floor.csv."""
+    """Write reference/statistics.safetensors (of the test images), reference/floor.csv and reference/real.csv.
+
+    The floor is the Frechet distance of as many real images as any number of samples that is measured; real.csv has the
+    measures of generated images, of validation images in their place.
+    """
     params = read_params(artifacts.params)
     torch.set_num_threads(params.threads)
     dataset = read_dataset(params.data, artifacts.root)
     network = load_classifier(artifacts.classifier)
-    real = moments(features(network, dataset.test.pixels))
-    write_tensors(artifacts.statistics, {"mean": real.mean, "covariance": real.covariance}, {"count": real.images})
+    of_test = features(network, dataset.test.pixels)
+    real = moments(of_test)
+    stored = {"mean": real.mean, "covariance": real.covariance}
     others = features(network, dataset.validation.pixels)
-    rows = []
-    for count in sorted({params.budget.sample.images, params.budget.sample.milestone_images}):
-        count = min(count, len(others))
-        mean, low, high = floor(real, others, count, FLOOR_DRAWS, generator("floor", count))
-        rows.append({"n": count, "fid_classifier": mean, "low": low, "high": high, "draws": FLOOR_DRAWS})
+    budget = params.budget
+    counts = {budget.sample.images, budget.sample.milestone_images, budget.study.images}
+    floors, rows = {}, []
+    for count in sorted({min(count, len(others)) for count in counts}):
+        floors[count], low, high = floor(real, others, count, FLOOR_DRAWS, generator("floor", count))
+        rows.append({"n": count, "fid_classifier": floors[count], "low": low, "high": high, "draws": FLOOR_DRAWS})
+    header: dict[str, Any] = {"count": real.images}
+    if params.evaluation.inception:
+        inception = load_inception(weights(artifacts.inception)).to(accelerator().device)
+        seen = moments(inception_features(inception, dataset.test.pixels))
+        stored |= {"inception_mean": seen.mean, "inception_covariance": seen.covariance}
+        count = min(budget.sample.images, len(others))
+        unseen = inception_features(inception, dataset.validation.pixels)
+        header["inception_floor"] = {count: floor(seen, unseen, count, FLOOR_DRAWS, generator("floor", count))[0]}
+    write_tensors(artifacts.statistics, stored, header)
     write_csv(artifacts.floor, rows)
+
+    reference = Reference(
+        dataset, network, real, of_test, floors, params.evaluation.confidence, budget.evaluate.resamples
+    )
+    chosen = slice(0, min(budget.sample.images, len(others)))
+    pixels = [dataset.validation.pixels[chosen]]
+    found = frechet_rows(reference, pixels, [others[chosen]]) + diversity_rows(reference, pixels, [others[chosen]])
+    if background := background_row(reference, pixels):
+        found.append(background)
+    write_csv(artifacts.real, found)

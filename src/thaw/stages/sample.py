@@ -1,5 +1,6 @@
 """Draw images from a trained variant, restore test images with it, and lay out the sheets that show both."""
 
+import filecmp
 import time
 from collections.abc import Callable
 
@@ -25,8 +26,9 @@ SHOWN = 64
 def run(artifacts: Artifacts, variant: str) -> None:
     """Write samples/VARIANT and the sheets samples, milestones, reconstructions and chain.
 
-    The images, all float32 and unclamped: `unconditional.SEED`, `full.SEED` and `half.SEED` (restorations from t = T
-    and T/2 of the test images numbered in `restored`), and `milestone.POINT` of the first seed.
+    The images, all float32 and unclamped: `unconditional.SEED`; `full.SEED` and `half.SEED`, restorations from t = T
+    and T/2 of the test images numbered in `restored`; and of the first seed `iterative.T` and `direct.T`, their
+    restorations from other steps, by the sampler and by one answer of the network, and `milestone.POINT`.
     """
     began = time.monotonic()
     params = read_params(artifacts.params)
@@ -39,7 +41,14 @@ def run(artifacts: Artifacts, variant: str) -> None:
     x = dataset.to_range(dataset.test.pixels[restored])
 
     drawn: dict[str, Tensor] = {"restored": restored}
-    total = len(seeds) * budget.images + len(milestones) * budget.milestone_images
+    best = artifacts.weights(variant, seeds[0])
+    points = [
+        point
+        for point in milestones
+        if budget.milestone_images > budget.images
+        or not filecmp.cmp(best, artifacts.weights(variant, seeds[0], point), shallow=False)
+    ]
+    total = len(seeds) * budget.images + len(points) * budget.milestone_images
     with Meter(f"sample {variant}", total, "images") as meter:
         done = 0
 
@@ -49,18 +58,39 @@ def run(artifacts: Artifacts, variant: str) -> None:
             done += count
             return made
 
-        for point in milestones:
-            drawn[f"milestone.{point}"] = images(
-                load_model(artifacts, variant, params, point=point).model, budget.milestone_images
-            )
         for s in seeds:
             model = load_model(artifacts, variant, params, seed=s).model
             drawn[f"unconditional.{s}"] = images(model, budget.images)
             drawn[f"full.{s}"] = model.reconstruct(x, model.degradation.steps, seed)
-            drawn[f"half.{s}"] = model.reconstruct(x, max(1, model.degradation.steps // 2), seed)
+            drawn[f"half.{s}"] = model.reconstruct(x, halfway(model), seed)
+        for point in milestones:
+            if point in points:
+                model = load_model(artifacts, variant, params, point=point).model
+                drawn[f"milestone.{point}"] = images(model, budget.milestone_images)
+            else:  # the best weights, of which the images are there; the first are the same for every number of them
+                drawn[f"milestone.{point}"] = drawn[f"unconditional.{seeds[0]}"][: budget.milestone_images].clone()
+    drawn |= _severities(first.model, x, budget.severities, seed, drawn, seeds[0])
     write_tensors(artifacts.samples(variant), drawn)
     _sheets(artifacts, variant, first.model, dataset, drawn, seeds[0], budget, seed)
     record(artifacts.run(variant), "sample", time.monotonic() - began, first.model.device, images=total)
+
+
+def halfway(model: Model) -> int:
+    """The step T/2 from which images are restored, at least 1."""
+    return max(1, model.degradation.steps // 2)
+
+
+def _severities(
+    model: Model, x: Tensor, count: int, seed: int, drawn: dict[str, Tensor], trained: int
+) -> dict[str, Tensor]:
+    """Restorations from `count` steps, those from T and T/2 as they were drawn already."""
+    top = model.degradation.steps
+    known = {top: drawn[f"full.{trained}"], halfway(model): drawn[f"half.{trained}"]}
+    found = {}
+    for t in sorted({halfway(model), *(max(1, top * k // count) for k in range(1, count + 1))}):
+        found[f"iterative.{t}"] = known[t].clone() if t in known else model.reconstruct(x, t, seed)
+        found[f"direct.{t}"] = model.reconstruct_directly(x, t, seed)
+    return found
 
 
 def _sheets(
@@ -77,7 +107,7 @@ def _sheets(
     x = dataset.to_range(dataset.test.pixels[drawn["restored"][:10]])
     top = model.degradation.steps
     rows = [x]
-    for name, t in (("half", max(1, top // 2)), ("full", top)):
+    for name, t in (("half", halfway(model)), ("full", top)):
         rows += [model.degrade(x, t, seed), drawn[f"{name}.{trained}"][:10]]
     write("reconstructions", rows)
 

@@ -13,12 +13,11 @@ from thaw.assembly import build_network, build_sampling, image_shape
 from thaw.data import Dataset, read_dataset, to_uint8
 from thaw.evaluation.classifier import FeatureNetwork, features, load_classifier
 from thaw.evaluation.diversity import class_shares, unique_fraction
-from thaw.evaluation.frechet import Moments, frechet_interval
+from thaw.evaluation.frechet import Moments, frechet_interval, read_moments
 from thaw.loading import load_model
 from thaw.model import Model
 from thaw.params import Choice, Params
 from thaw.randomness import generator
-from thaw.training.checkpoint import read_tensors
 
 Row = dict[str, Any]
 
@@ -90,8 +89,7 @@ class Study:
 
     @functools.cached_property
     def _real(self) -> Moments:
-        statistics, header = read_tensors(self.artifacts.statistics)
-        return Moments(statistics["mean"], statistics["covariance"], header["count"])
+        return read_moments(self.artifacts.statistics)
 
     def test_images(self, count: int) -> Tensor:
         """`count` test images in the data's range, (count, C, H, W), the same in every study."""

@@ -33,14 +33,12 @@ def restoration(
     x = study.test_images(study.count)
     original = sharpness(x, study.half_range)
     models = {label: study.model(sampler=Choice(name=name)) for label, name in SAMPLERS.items()}
-    steps, last = models["direct"].steps, models["direct"].degradation.steps
+    last = models["direct"].degradation.steps
     table: list[Row] = []
     curves: list[Row] = []
     strips = [Strip("original", x[:SHOWN])]
     for severity in severities:
         t = max(1, round(severity * last))
-        for model in models.values():
-            model.steps = max(1, round(severity * steps))  # the same stride from every severity
         restored = {label: model.reconstruct(x, t) for label, model in models.items()}
         for label, images in restored.items():
             scores = restoration_scores(study, images)

@@ -1,0 +1,37 @@
+"""Which variants a figure shows, and how they are grouped."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from thaw.params import Choice, Params, Train
+
+
+def existing(params: Params, path: Callable[[str], Path]) -> dict[str, Path]:
+    """The variants of the main comparison whose artifact is there, in the order of params.yaml, and its path."""
+    return {variant: path(variant) for variant in params.compared if path(variant).exists()}
+
+
+def different(params: Params, paths: dict[str, Path], key: Callable[[Train], Choice]) -> dict[str, Path]:
+    """The first variant of each kind, by what `key` gives of its train block."""
+    first: dict[str, str] = {}
+    for variant in paths:
+        first.setdefault(key(params.variant(variant).train).model_dump_json(), variant)
+    return {variant: paths[variant] for variant in first.values()}
+
+
+def family(params: Params, variant: str) -> str:
+    """What a variant is compared with first: its kind of degradation and, for Gaussian noise, its network."""
+    train = params.variant(variant).train
+    if train.target == "adversarial":
+        return "GAN"
+    if train.degradation.name == "gaussian_noise":
+        return "Gaussian noise, " + ("cnn" if train.network.name == "cnn" else "U-Nets")
+    return "cold diffusion"
+
+
+def by_family(params: Params, variants: Iterable[str]) -> dict[str, list[str]]:
+    """The variants of each family, families and variants in the order of params.yaml."""
+    families: dict[str, list[str]] = {}
+    for variant in variants:
+        families.setdefault(family(params, variant), []).append(variant)
+    return families
