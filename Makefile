@@ -41,8 +41,9 @@ test: $(RUNTIME) .venv/.dev ## Run the linters, the type checker and the tests
 	@.venv/bin/mypy
 	@.venv/bin/pytest -n 2 --dist loadfile
 
-bench: .venv/.dev ## Measure the training throughput against a plain fp32 loop
+bench: .venv/.dev ## Measure training against a plain fp32 loop, and what an evaluation costs
 	@.venv/bin/python benchmarks/throughput.py
+	@.venv/bin/python benchmarks/evaluation.py
 
 docs: .venv/.dev ## Write the API pages from the docstrings to docs/api
 	@.venv/bin/pdoc --output-directory docs/api thaw
