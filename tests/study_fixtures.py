@@ -48,15 +48,20 @@ def study_params(count: int = 20, shape: Shape = SHAPE) -> Params:
         "budget": {
             "profile": "tiny",
             "train": {"cnn": TRAIN_BUDGET},
-            "sample": {"images": 20, "reconstructions": 20, "milestone_images": 20, "steps": 6, "strip_steps": 6},
-            "evaluate": {"resamples": 20, "test_images": 20},
+            "sample": {
+                "images": 20, "reconstructions": 20, "severities": 2,
+                "milestone_images": 20, "steps": 6, "strip_steps": 6,
+            },
+            "objective": {"test_images": 20, "likelihood_images": 4, "resamples": 20},
+            "evaluate": {"resamples": 20},
             "study": {"images": count},
         },
         "defaults": {},
         "variants": {"studied": studied},
         "normality": {"images": 4, "draws": 2, "points": 3, "significance": 0.05},
         "evaluation": {
-            "classifier": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0}, "confidence": 0.95
+            "classifier": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0}, "inception": False,
+            "confidence": 0.95
         },
         "studies": {"trained": {}, "untrained": {}, "compared": {}},
     })  # fmt: skip

@@ -1,11 +1,15 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
 from scipy import stats
 
-from thaw.evaluation.bootstrap import Interval, mean_interval, resampled_indices, reverse_percentile, with_trainings
+from thaw.evaluation.bootstrap import (
+    mean_interval,
+    resampled_indices,
+    reverse_percentile,
+    stratified_mean_interval,
+    subsampling_error,
+)
 from thaw.randomness import generator
 
 
@@ -36,11 +40,18 @@ def test_the_interval_of_a_mean_is_that_of_scipy() -> None:
     assert ours.high == pytest.approx(theirs.high, abs=0.05 * width)
 
 
-def test_the_interval_covers_the_true_mean_about_as_often_as_it_says() -> None:
-    values = np.random.default_rng(1).normal(3, 2, size=(500, 1, 60))
+@pytest.mark.parametrize("count", [60, 200])
+def test_the_interval_covers_the_true_mean_about_as_often_as_it_says(count: int) -> None:
+    values = np.random.default_rng(1).normal(3, 2, size=(500, 1, count))
     intervals = [mean_interval(v, 0.95, 300, generator("coverage", trial)) for trial, v in enumerate(values)]
     covered = np.mean([i.low <= 3 <= i.high for i in intervals])
     assert 0.90 <= covered <= 0.99
+
+
+def test_the_interval_covers_the_mean_of_skewed_values_too() -> None:
+    values = np.random.default_rng(1).exponential(size=(400, 1, 200))
+    intervals = [mean_interval(v, 0.95, 300, generator("skewed", trial)) for trial, v in enumerate(values)]
+    assert 0.90 <= np.mean([i.low <= 1 <= i.high for i in intervals]) <= 0.99
 
 
 def test_trainings_share_the_images_so_their_mean_is_resampled() -> None:
@@ -58,6 +69,38 @@ def test_the_interval_is_a_function_of_the_stream_alone() -> None:
     torch.manual_seed(2)
     assert mean_interval(skewed(30), 0.95, 100, generator("test")) == first
     assert mean_interval(skewed(30), 0.95, 100, generator("other")) != first
+
+
+# The same in strata
+
+
+def test_one_stratum_is_no_stratum() -> None:
+    values = skewed(40, trainings=2)
+    found = stratified_mean_interval(values, np.zeros(40, dtype=int), 0.9, 200, generator("test"))
+    assert found == pytest.approx(mean_interval(values, 0.9, 200, generator("test")))
+
+
+def test_what_strata_differ_in_is_not_resampled() -> None:
+    strata = np.arange(60) % 3
+    values = (100.0 * strata)[None]
+    assert stratified_mean_interval(values, strata, 0.95, 50, generator("test")) == pytest.approx((100, 100, 100))
+    # A spread within them is all that is left of the interval.
+    spread = values + skewed(60)
+    within = stratified_mean_interval(spread, strata, 0.95, 400, generator("test"))
+    without = mean_interval(spread, 0.95, 400, generator("test"))
+    assert within.value == without.value
+    assert within.high - within.low < 0.1 * (without.high - without.low)
+
+
+def test_the_interval_in_strata_covers_the_true_mean_about_as_often_as_it_says() -> None:
+    draw = np.random.default_rng(3)
+    strata = np.sort(np.arange(200) % 10)
+    covered = []
+    for trial in range(300):
+        values = strata + (1 + strata) * draw.normal(size=(1, 200))
+        found = stratified_mean_interval(values, strata, 0.95, 200, generator("strata", trial))
+        covered.append(found.low <= 4.5 <= found.high)
+    assert 0.90 <= np.mean(covered) <= 0.99
 
 
 # Biased statistics
@@ -82,36 +125,49 @@ def test_a_bias_that_resampling_repeats_is_taken_away() -> None:
     assert interval.low < truth < interval.high == value
 
 
-# The spread between trainings
+# Subsamples without replacement
 
 
-def test_the_spread_alone_is_students_interval() -> None:
-    by_training = np.array([4.0, 5.0, 7.5])
-    mean = float(by_training.mean())
-    widened = with_trainings(Interval(mean, mean, mean), by_training, 0.95)
-    low, high = stats.t.interval(0.95, 2, loc=mean, scale=stats.sem(by_training))
-    assert widened == pytest.approx((mean, low, high), rel=1e-12)
-
-
-def test_one_training_says_nothing_of_a_spread() -> None:
-    interval = Interval(2.0, 1.0, 4.0)
-    assert with_trainings(interval, np.array([2.0]), 0.95) == interval
-
-
-def test_trainings_that_agree_change_nothing() -> None:
-    assert with_trainings(Interval(2.0, 1.0, 4.0), np.full(3, 2.0), 0.95) == pytest.approx((2, 1, 4))
-
-
-@given(
-    below=st.floats(0, 10),
-    above=st.floats(0, 10),
-    by_training=st.lists(st.floats(-100, 100), min_size=2, max_size=5),
+@pytest.mark.parametrize(
+    ("count", "largest", "size"),
+    [(400, 1000, 200), (401, 1000, 200), (400, 50, 50), (5000, 1000, 1000)],
+    ids=["half", "half of an odd number", "at most", "at most by default"],
 )
-def test_widths_add_in_squares_on_each_side(below: float, above: float, by_training: list[float]) -> None:
-    values = np.array(by_training)
-    value = float(values.mean())
-    widened = with_trainings(Interval(value, value - below, value + above), values, 0.95)
-    spread = stats.t.ppf(0.975, len(values) - 1) * stats.sem(values)
-    assert widened.value == value
-    assert (value - widened.low) ** 2 == pytest.approx(below**2 + spread**2, rel=1e-6, abs=1e-9)
-    assert (widened.high - value) ** 2 == pytest.approx(above**2 + spread**2, rel=1e-6, abs=1e-9)
+def test_the_error_of_a_mean_from_subsamples_is_that_of_all_images(count: int, largest: int, size: int) -> None:
+    values = np.random.default_rng(0).exponential(size=count)
+    sizes = []
+
+    def mean(index: np.ndarray) -> float:
+        sizes.append(len(index))
+        assert len(set(index.tolist())) == len(index), "without replacement"
+        return float(values[index].mean())
+
+    draws = 800
+    found = subsampling_error(mean, count, draws, generator("test"), largest)
+    assert sizes == [size] * draws
+    # The standard deviation of 800 values is known to 1 / sqrt(1600) = 2.5 %; four times that.
+    assert found == pytest.approx(values.std(ddof=1) / np.sqrt(count), rel=0.1)
+
+
+def test_subsamples_are_a_function_of_the_stream_alone() -> None:
+    values = skewed(100)[0]
+    first, again, other = (
+        subsampling_error(lambda index: values[index].mean(), 100, 20, generator(name)) for name in "aab"
+    )
+    assert first == again != other
+
+
+def test_several_statistics_have_the_errors_that_each_has_alone() -> None:
+    values = skewed(100)[0]
+
+    def spread(index: np.ndarray) -> float:
+        return float(values[index].std())
+
+    both = subsampling_error(lambda i: (values[i].mean(), spread(i)), 100, 20, generator("test"))
+    alone = [subsampling_error(one, 100, 20, generator("test")) for one in (lambda i: values[i].mean(), spread)]
+    assert both.shape == (2,)
+    assert both == pytest.approx(np.array(alone), rel=1e-12)
+
+
+def test_a_statistic_that_no_subsample_changes_has_no_error() -> None:
+    assert subsampling_error(lambda index: 3.0, 50, 20, generator("test")) == 0

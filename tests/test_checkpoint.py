@@ -244,15 +244,20 @@ def project(folder: Path, steps: int) -> Path:
         "budget": {
             "profile": "test",
             "train": {"cnn": settings},
-            "sample": {"images": 8, "reconstructions": 4, "milestone_images": 8, "steps": 3, "strip_steps": 3},
-            "evaluate": {"resamples": 20, "test_images": 4},
+            "sample": {
+                "images": 8, "reconstructions": 4, "severities": 2,
+                "milestone_images": 8, "steps": 3, "strip_steps": 3,
+            },
+            "objective": {"test_images": 4, "likelihood_images": 4, "resamples": 20},
+            "evaluate": {"resamples": 20},
             "study": {"images": 4},
         },
         "defaults": {},
         "variants": {"tiny": variant},
         "normality": {"images": 4, "draws": 1, "points": 2, "significance": 0.05},
         "evaluation": {
-            "classifier": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0}, "confidence": 0.95,
+            "classifier": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0}, "inception": False,
+            "confidence": 0.95,
         },
         "studies": {"trained": {}, "untrained": {}, "compared": {}},
     }  # fmt: skip

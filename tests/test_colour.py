@@ -13,7 +13,7 @@ from sklearn.datasets import load_sample_images
 
 from thaw.artifacts import Artifacts
 from thaw.params import read_params, read_yaml
-from thaw.stages import classifier, evaluate, figures, normality, reference, sample, summarize, train
+from thaw.stages import audit, classifier, evaluate, figures, normality, objective, reference, sample, summarize, train
 from thaw.training.checkpoint import read_tensors
 
 ROOT = Path(__file__).parents[1]
@@ -89,8 +89,16 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
             "attention_unet": budget(widths=[8, 16], patch=2, blocks=1),
             "dcgan": budget(width=8),
         },
-        "sample": {"images": SAMPLES, "reconstructions": 10, "milestone_images": 24, "steps": 3, "strip_steps": 12},
-        "evaluate": {"resamples": 20, "test_images": 24},
+        "sample": {
+            "images": SAMPLES,
+            "reconstructions": 10,
+            "severities": 2,
+            "milestone_images": 24,
+            "steps": 3,
+            "strip_steps": 12,
+        },
+        "objective": {"test_images": 24, "likelihood_images": 4, "resamples": 20},
+        "evaluate": {"resamples": 20},
         "study": {"images": 8},
     }
     params["variants"] = VARIANTS
@@ -103,7 +111,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     classifier.run(artifacts)
     reference.run(artifacts)
     for variant in VARIANTS:
-        for stage in (normality, train, sample, evaluate):
+        for stage in (normality, train, objective, sample, evaluate, audit):
             stage.run(artifacts, variant)
     summarize.run(artifacts)
     figures.run(artifacts)

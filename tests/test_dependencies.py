@@ -94,7 +94,7 @@ def test_a_stage_depends_on_every_module_it_runs(stage: str) -> None:
     assert not missing, f"{stage} in dvc.yaml lacks the modules {missing}"
 
 
-@pytest.mark.parametrize("stage", ["normality", "train", "sample", "evaluate"])
+@pytest.mark.parametrize("stage", ["normality", "train", "objective", "sample"])
 def test_a_variant_depends_on_the_files_of_its_own_choices_only(stage: str) -> None:
     _, deps = expanded(stage)
     assert "src/thaw/diffusion/degradations/${item.train.degradation.name}.py" in deps

@@ -73,6 +73,9 @@ def test_the_distance_is_that_of_a_matrix_square_root(frechet: ModuleType, seed:
     expected = apart + np.trace(c + d - 2 * linalg.sqrtm(c @ d).real)
     assert frechet.frechet_distance(a, b) == pytest.approx(expected, rel=1e-6)
     assert frechet.frechet_distance(b, a) == pytest.approx(expected, rel=1e-6)
+    root = frechet.symmetric_root(a.covariance)
+    assert (root @ root).numpy() == pytest.approx(c, rel=1e-9, abs=1e-12 * np.trace(c))
+    assert frechet.frechet_distance(a, b, root) == frechet.frechet_distance(a, b)
 
 
 def test_equal_covariances_leave_the_distance_of_the_means(frechet: ModuleType) -> None:
@@ -127,11 +130,8 @@ def test_the_interval_reflects_resampled_distances_in_the_mean_over_trainings(fr
     fakes = [normal(80, 3, 1), 1 + normal(80, 3, 2)]
     found = frechet.frechet_interval(real, fakes, 0.9, 50, generator("test"))
     values = [frechet.frechet_distance(real, frechet.moments(fake)) for fake in fakes]
-    stream = generator("test")
-    replicates = []
-    for fake in fakes:
-        index = torch.randint(80, (50, 80), generator=stream)
-        replicates.append([frechet.frechet_distance(real, frechet.moments(fake[row])) for row in index])
+    index = torch.randint(80, (50, 80), generator=generator("test"))  # the same images of every training
+    replicates = [[frechet.frechet_distance(real, frechet.moments(fake[row])) for row in index] for fake in fakes]
     low, high = np.quantile(np.mean(replicates, axis=0), [0.05, 0.95])
     assert found.value == pytest.approx(np.mean(values))
     assert found[1:] == pytest.approx((2 * found.value - high, 2 * found.value - low))

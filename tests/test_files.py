@@ -130,6 +130,21 @@ def test_csv_takes_the_order_of_columns_from_the_first_row(tmp_path: Path) -> No
     assert (tmp_path / "a.csv").read_text() == "a,b\n1,2\n3,4\n"
 
 
+def test_a_table_without_rows_has_the_header_that_it_is_given(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [], ("metric", "value"))
+    assert (tmp_path / "a.csv").read_text() == "metric,value\n"
+    with pytest.raises(IndexError):
+        write_csv(tmp_path / "b.csv", [])
+
+
+def test_given_columns_set_the_order_and_a_row_has_to_have_them(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [{"a": 1, "b": None}], ("b", "a"))
+    assert (tmp_path / "a.csv").read_text() == "b,a\n,1\n"
+    with pytest.raises(KeyError):
+        write_csv(tmp_path / "b.csv", [{"a": 1}], ("a", "b"))
+    assert [path.name for path in tmp_path.iterdir()] == ["a.csv"], "nothing is left of what was refused"
+
+
 @given(st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
 def test_csv_numbers_are_read_back_to_nine_digits(
     tmp_path_factory: pytest.TempPathFactory, values: list[float]

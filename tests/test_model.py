@@ -1,3 +1,4 @@
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -167,6 +168,41 @@ def test_restoring_is_decided_by_its_seed(ddpm: Model) -> None:
     assert not torch.equal(ddpm.restore(z, T, seed=2), first)
 
 
+def visited(model: Model, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """The steps that the model's sampler is given from now on, one list after the other."""
+    seen: list[int] = []
+    sampler = model.sampling.sampler
+
+    def watched(denoise: Any, latent: Any, steps: Any, **rest: Any) -> Tensor:
+        seen.extend(steps)
+        return sampler(denoise, latent, steps, **rest)
+
+    monkeypatch.setattr(model, "sampling", replace(model.sampling, sampler=watched))
+    return seen
+
+
+@pytest.mark.parametrize("t", [1, 2, 3, 6, 9, 12])
+def test_steps_are_as_long_from_every_t(ddpm: Model, monkeypatch: pytest.MonkeyPatch, t: int) -> None:
+    """Of the four steps that sampling takes from T = 12 there are t/T, and one at least."""
+    expected = {1: [1, 0], 2: [2, 0], 3: [3, 0], 6: [6, 3, 0], 9: [9, 6, 3, 0], 12: [12, 9, 6, 3, 0]}[t]
+    seen = visited(ddpm, monkeypatch)
+    z = ddpm.degrade(pictures(2), t)
+    ddpm.restore(z, t)
+    assert seen == expected
+    seen.clear()
+    ddpm.reconstruct(pictures(2), t)
+    assert seen == expected
+
+
+@pytest.mark.parametrize(("steps", "expected"), [(1, [6, 0]), (2, [6, 3, 0]), (100, [6, 5, 4, 3, 2, 1, 0])])
+def test_steps_that_are_asked_for_are_taken(
+    ddpm: Model, monkeypatch: pytest.MonkeyPatch, steps: int, expected: list[int]
+) -> None:
+    seen = visited(ddpm, monkeypatch)
+    ddpm.restore(ddpm.degrade(pictures(2), 6), 6, steps=steps)
+    assert seen == expected
+
+
 def test_restoring_in_one_step_is_denoising(cold: Model) -> None:
     z = cold.degrade(pictures(4), 5)
     with torch.inference_mode():
@@ -194,3 +230,39 @@ def test_reconstructing_holds_the_source_of_the_degradation() -> None:
     source = noise.solve_source(seen[0], x, torch.full((3,), T))
     for t, z in zip(subsequence(T, 4)[1:-1], seen[1:], strict=True):
         torch.testing.assert_close(z, noise.degrade(answer, torch.full((3,), t), source), rtol=0, atol=1e-5)
+
+
+def test_reconstructing_directly_is_one_answer_of_the_network(model: Model) -> None:
+    x = pictures(4)
+    for t in (1, 3, model.degradation.steps):
+        with torch.inference_mode():
+            expected = model.denoise(model.degrade(x, t, seed=2), t)
+        found = model.reconstruct_directly(x, t, seed=2)
+        assert torch.equal(found, expected)
+        assert found.dtype == torch.float32
+        assert not found.requires_grad
+
+
+def test_reconstructing_directly_begins_with_the_degraded_images_of_reconstructing(cold: Model) -> None:
+    x = pictures(3)
+    with torch.inference_mode():
+        assert torch.equal(cold.reconstruct_directly(x, 1), cold.reconstruct(x, 1)), "from t = 1 there is one step only"
+
+
+def test_the_first_direct_reconstructions_are_the_same_for_every_count(model: Model) -> None:
+    x = pictures(BLOCK + 5)
+    many, few = model.reconstruct_directly(x, 3), model.reconstruct_directly(x[:7], 3)
+    assert many.shape == x.shape
+    # Another number of images may take another kernel, which sums in another order.
+    torch.testing.assert_close(few, many[:7], rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("beyond", [-1, 0, 1000])
+def test_reconstructing_directly_refuses_steps_out_of_range(model: Model, beyond: int) -> None:
+    with pytest.raises(ValueError, match=rf"t is {beyond}, but this model has steps 1 to {model.degradation.steps}"):
+        model.reconstruct_directly(pictures(2), beyond)
+
+
+def test_reconstructing_directly_refuses_no_images(model: Model) -> None:
+    with pytest.raises(ValueError, match="there are no images"):
+        model.reconstruct_directly(pictures(0), 3)

@@ -5,10 +5,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
+from thaw.diffusion.degradation import Degradation
 from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
 from thaw.diffusion.degradations.zoom import Zoom
-from thaw.evaluation.normality import first_accepted, kolmogorov_smirnov, normality, wasserstein
+from thaw.evaluation.intervals import proportion_interval
+from thaw.evaluation.normality import (
+    Distance,
+    first_accepted,
+    kolmogorov_smirnov,
+    normality,
+    schedule_rows,
+    wasserstein,
+)
 from thaw.params import Choice
+from thaw.randomness import generator
 
 SHAPE = (1, 8, 8)
 
@@ -93,28 +103,101 @@ def noise(beta: float, steps: int = 10) -> GaussianNoise:
     return GaussianNoise(shape=SHAPE, steps=steps, schedule=Choice.model_validate({"name": "constant", "beta": beta}))
 
 
+def latents(degradation: Degradation, x: torch.Tensor, t: int, draws: int) -> torch.Tensor:
+    """z_t of every image for several draws of the source, (draws, N, C, H, W)."""
+    step = torch.full((len(x),), t)
+    sources = (degradation.draw_source(len(x), generator("normality", t, draw), "test") for draw in range(draws))
+    return torch.stack([degradation.degrade(x, step, source) for source in sources])
+
+
 def test_noise_that_hides_the_image_is_accepted() -> None:
-    found = normality(noise(0.99), images(100), 10, draws=4, significance=0.05)
-    assert found.accepted == pytest.approx(0.95, abs=0.04)
-    assert found.median_p == pytest.approx(0.5, abs=0.1)
-    assert found.wasserstein < 0.2
+    found = normality(latents(noise(0.99), images(100), 10, draws=4)).row(0.05)
+    assert found["accepted"] == pytest.approx(0.95, abs=0.04)
+    assert found["median_p"] == pytest.approx(0.5, abs=0.1)
+    assert found["wasserstein"] < 0.2
 
 
 def test_little_noise_is_rejected() -> None:
-    found = normality(noise(0.01), images(20), 1, draws=2, significance=0.05)
-    assert found.accepted == 0
-    assert found.median_p < 1e-3
-    assert found.wasserstein == pytest.approx(np.sqrt(2 / np.pi) - 0.25, abs=0.05)  # images are uniform on +-1/2
+    found = normality(latents(noise(0.01), images(20), 1, draws=2)).row(0.05)
+    assert found["accepted"] == 0
+    assert found["median_p"] < 1e-3
+    assert found["wasserstein"] == pytest.approx(np.sqrt(2 / np.pi) - 0.25, abs=0.05)  # images are uniform on +-1/2
+
+
+def test_every_draw_of_every_image_is_tested() -> None:
+    z = latents(noise(0.9), images(3), 10, draws=2)
+    found = normality(z)
+    assert found.p.shape == (2, 3)
+    for draw in range(2):
+        for image in range(3):
+            expected = stats.ks_1samp(z[draw, image].flatten().double().numpy(), stats.norm.cdf).pvalue
+            assert found.p[draw, image] == pytest.approx(expected, rel=1e-9)
+    single = [wasserstein(z[draw, image].flatten()[None].double().numpy()) for draw in range(2) for image in range(3)]
+    assert found.wasserstein == pytest.approx(np.median(single), rel=1e-12)
 
 
 def test_draws_differ_and_repeat() -> None:
-    one, two = (normality(noise(0.9), images(3), 10, draws, 0.05) for draws in (1, 2))
-    assert one != two
-    assert normality(noise(0.9), images(3), 10, 2, 0.05) == two
+    one, two = (normality(latents(noise(0.9), images(3), 10, draws)) for draws in (1, 2))
+    assert np.array_equal(two.p[:1], one.p)
+    assert not np.isclose(two.p[0], two.p[1]).any()
+    assert one.wasserstein != two.wasserstein
+    again = normality(latents(noise(0.9), images(3), 10, 2))
+    assert np.array_equal(again.p, two.p)
+    assert again.wasserstein == two.wasserstein
 
 
 def test_a_degradation_without_a_source_is_measured_too() -> None:
-    x = images(5)
-    found = normality(Zoom(shape=SHAPE, steps=3), x, 3, draws=2, significance=0.05)
-    z = Zoom(shape=SHAPE, steps=3).degrade(x, torch.full((5,), 3), None).flatten(1).double().numpy()
-    assert found.median_p == pytest.approx(np.median(kolmogorov_smirnov(z)), rel=1e-12)
+    x, zoom = images(5), Zoom(shape=SHAPE, steps=3)
+    found = normality(latents(zoom, x, 3, draws=2))
+    z = zoom.degrade(x, torch.full((5,), 3), None).flatten(1).double().numpy()
+    assert found.row(0.05)["median_p"] == pytest.approx(np.median(kolmogorov_smirnov(z)), rel=1e-12)
+    assert np.array_equal(found.p[0], found.p[1]), "nothing is drawn"
+
+
+def test_a_row_has_the_median_where_most_p_values_lie_and_the_first_of_them() -> None:
+    p = np.random.default_rng(0).permutation(np.arange(101.0) / 100)[:100].reshape(4, 25)
+    found = Distance(p, 0.3).row(0.05)
+    assert found["median_p"] == np.median(p)
+    assert (found["low_p"], found["high_p"]) == pytest.approx(np.quantile(p, [0.05, 0.95]))
+    assert (found["one_p"], found["wasserstein"]) == (p[0, 0], 0.3)
+    assert list(found) == ["median_p", "low_p", "high_p", "one_p", "accepted", "wasserstein"]
+
+
+def test_at_the_significance_level_is_not_accepted() -> None:
+    assert Distance(np.array([[0.04, 0.05, 0.06, 0.5]]), 0.0).row(0.05)["accepted"] == 0.5
+
+
+# What is said of a schedule
+
+STEPS = [10, 20, 30, 40]
+
+
+def test_a_schedule_has_the_first_step_of_the_median_and_the_share_at_the_end() -> None:
+    p = np.random.default_rng(0).uniform(0.06, 1, size=(4, 3, 25))
+    p[:2] = 0.01  # nothing is accepted before t = 30
+    p[-1, 0, :5] = 0.02  # and five of 75 tests are rejected at the end
+    share, first = schedule_rows(STEPS, p, 0.05, 0.95)
+    assert (first["metric"], first["value"], first["low"], first["high"]) == ("ks_first_t", 30, 30, 30)
+    assert (share["metric"], share["value"]) == ("ks_accepted_at_T", pytest.approx(70 / 75))
+    assert (share["n"], first["n"]) == (75, 75)
+    # The draws of an image are no images of their own.
+    expected = proportion_interval(70 / 75, 25, 0.95)
+    assert (share["low"], share["high"]) == pytest.approx((expected.low, expected.high))
+
+
+def test_images_that_differ_make_the_first_step_uncertain() -> None:
+    p = np.full((4, 1, 21), 0.5)
+    p[0] = 0.01
+    p[1, 0, :10] = 0.01  # ten of 21 images are rejected at t = 20, so the median is not
+    _, first = schedule_rows(STEPS, p, 0.05, 0.95)
+    assert (first["low"], first["value"], first["high"]) == (20, 20, 30)
+    assert schedule_rows(STEPS, p, 0.05, 0.95)[1] == first, "the same in every run"
+
+
+def test_a_schedule_that_is_never_accepted_has_no_first_step() -> None:
+    p = np.full((4, 2, 10), 0.5)
+    p[-1] = 0.01
+    rows = schedule_rows(STEPS, p, 0.05, 0.95)
+    assert [row["metric"] for row in rows] == ["ks_accepted_at_T"]
+    assert rows[0]["value"] == 0
+    assert rows[0]["high"] > 0, "ten images that all agree are not all there are"

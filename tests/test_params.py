@@ -37,8 +37,9 @@ budget: # what sets the cost
       milestones: [0.5, 1]
       validations: 4
       validation_images: 64
-  sample: {images: 20, reconstructions: 20, milestone_images: 15, steps: 4, strip_steps: 20}
-  evaluate: {resamples: 20, test_images: 100}
+  sample: {images: 20, reconstructions: 20, severities: 4, milestone_images: 15, steps: 4, strip_steps: 20}
+  objective: {test_images: 100, likelihood_images: 10, resamples: 20}
+  evaluate: {resamples: 20}
   study: {images: 20}
 defaults: # of every variant
   train: {target: clean, network: {name: cnn}, ema_decay: 0.99}
@@ -61,6 +62,7 @@ variants:
 normality: {images: 4, draws: 2, points: 11, significance: 0.05} # no training
 evaluation:
   classifier: {epochs: 1, batch_size: 128, learning_rate: 3e-3, seed: 0}
+  inception: false
   confidence: 0.95
 studies: {trained: {}, untrained: {}, compared: {}} # none yet
 """
@@ -163,15 +165,19 @@ UNKNOWN = [
     ("budget.trian", "train", "evaluate"),
     ("budget.train.cnn.image", "images", "validations"),
     ("budget.sample.imagse", "images", "strip_steps"),
-    ("budget.evaluate.resample", "resamples", "test_images"),
+    ("budget.sample.severity", "severities", "images"),
+    ("budget.objective.likelihood", "likelihood_images", "resamples"),
+    ("budget.evaluate.resample", "resamples", "resamples"),
     ("defaults.trian", "train", "sample"),
     ("defaults.train.ema", "ema_decay", "network"),
     ("defaults.sample.sede", "seed", "latent"),
     (f"{NOISY}.trains", "train", "sample"),
     (f"{NOISY}.train.taget", "target", "degradation"),
+    (f"{NOISY}.train.long", "longer", "trainings"),
     (f"{NOISY}.sample.lattent", "latent", "sampler"),
     ("normality.drawz", "draws", "points"),
     ("evaluation.confidenc", "confidence", "classifier"),
+    ("evaluation.inceptoin", "inception", "classifier"),
     ("evaluation.classifier.epoch", "epochs", "seed"),
     (f"{NOISY}.train.degradation.step", "steps", "schedule"),
     (f"{NOISY}.train.degradation.schedule.beta-min", "beta_min", "beta_max"),
@@ -218,6 +224,7 @@ def test_what_thaw_supplies_a_sampler_is_no_option(given: str, write: Write) -> 
 
 MISSING = [
     "threads", "budget", "defaults", "variants", "studies", "data.size", "budget.train.cnn.images",
+    "budget.objective", "budget.objective.resamples", "budget.sample.severities", "evaluation.inception",
     "evaluation.classifier.seed", f"{NOISY}.train.degradation", f"{NOISY}.train.degradation.name",
     f"{NOISY}.train.degradation.steps", f"{NOISY}.train.degradation.schedule",
     f"{NOISY}.train.degradation.schedule.name", f"{NOISY}.train.degradation.schedule.beta_max",
@@ -291,6 +298,12 @@ WRONG: list[tuple[str, Any, str]] = [
     (f"{ZOOMED}.train.degradation.steps", 12, "zoomed by at most 11 rows; take a smaller number"),
     ("normality.significance", 0, "normality.significance is 0, but it should be greater than 0"),
     ("evaluation.confidence", 0.3, "evaluation.confidence is 0.3, but it should be greater than 0.5"),
+    ("evaluation.inception", "no", "evaluation.inception is 'no', but it should be a valid boolean"),
+    ("budget.sample.severities", 3, "budget.sample.severities is 3, but it should be a multiple of 2"),
+    ("budget.sample.severities", 0, "budget.sample.severities is 0, but it should be greater than or equal to 2"),
+    ("budget.objective.likelihood_images", 1, "budget.objective.likelihood_images is 1, but it should be greater than"),
+    (f"{NOISY}.train.longer", 1, "train.longer is 1, but it should be greater than or equal to 2"),
+    (f"{NOISY}.train.longer", 2.5, "train.longer is 2.5, but it should be a valid integer"),
     ("studies", None, "studies is not a block of keys; write them below it"),
     ("threads", True, "threads is True, but it should be a valid integer"),
     ("threads", "1", "threads is '1', but it should be a valid integer"),
@@ -519,6 +532,16 @@ def test_a_variant_trains_as_many_of_the_seeds_as_it_asks_for(write: Write) -> N
     assert params.train_budget("zoomed").seeds == [0, 1]
 
 
+def test_a_variant_trains_on_so_many_times_the_images_of_the_budget(write: Write) -> None:
+    params = read_params(write((f"{NOISY}.train.longer", 3), (f"{NOISY}.train.trainings", 1)))
+    longer, usual = params.train_budget("noisy"), params.train_budget("zoomed")
+    assert (longer.images, usual.images) == (3 * 640, 640)
+    assert longer.seeds == [0]
+    changed = {"images", "seeds"}
+    assert longer.model_dump(exclude=changed) == usual.model_dump(exclude=changed), "the rest is of the network"
+    assert params.budget.train["cnn"].images == 640
+
+
 def test_variants_of_one_study_are_left_out_of_the_comparison(write: Write) -> None:
     compared = {"t": {"title": "two", "variants": ["noisy", "zoomed"]}}
     params = read_params(write(("studies.compared", compared), (f"{ZOOMED}.study", "t")))
@@ -549,3 +572,9 @@ def test_a_name_is_one_study(write: Write) -> None:
         ("studies.trained", {"a": {"name": "x", "variant": "noisy"}}), ("studies.untrained", {"a": {"name": "x"}}),
     )  # fmt: skip
     assert "has a both in trained and in untrained" in refusal(path)
+
+
+def test_a_learning_rate_of_its_own_goes_before_the_budget_s(write: Write) -> None:
+    params = read_params(write((f"{NOISY}.train.learning_rate", 1e-5)))
+    assert params.train_budget("noisy").learning_rate == 1e-5
+    assert params.train_budget("zoomed").learning_rate == params.budget.train["cnn"].learning_rate

@@ -49,7 +49,7 @@ def test_every_figure_has_its_caption_and_its_artifacts() -> None:
 
 @pytest.mark.parametrize("variant", PARAMS.variants)
 def test_every_variant_has_all_its_pictures(variant: str) -> None:
-    for name in ("forward", "samples", "milestones", "reconstructions", "chain"):
+    for name in ("forward", "samples", "milestones", "reconstructions", "chain", "confidence", "neighbours"):
         assert ARTIFACTS.sheet(variant, name).exists()
     for name in pictures(PARAMS, variant) if variant in PARAMS.compared else ():
         assert (ARTIFACTS.figures / f"{name}-{variant}.png").exists()

@@ -69,6 +69,8 @@ class Train(Strict):
     """Train so many of the budget's seeds only."""
     longer: Annotated[int, Field(ge=2)] | None = None
     """Train on so many times the budget's images."""
+    learning_rate: Annotated[float, Field(gt=0)] | None = None
+    """In place of the budget's, for a training that diverges with that."""
 
 
 class Sample(Strict):
@@ -274,11 +276,15 @@ class Params(Strict):
         return self.variants[name]
 
     def train_budget(self, name: str) -> TrainBudget:
-        """The budget of the variant called `name`: its network's, with as many seeds and images as it asks for."""
+        """The budget of the variant called `name`: its network's, with the seeds, images and learning rate it asks for."""
         block = self.variant(name).train
         budget = self.budget.train[block.network.name]
-        images = budget.images * (block.longer or 1)
-        return budget.model_copy(update={"seeds": budget.seeds[: block.trainings], "images": images})
+        own = {
+            "seeds": budget.seeds[: block.trainings],
+            "images": budget.images * (block.longer or 1),
+            "learning_rate": block.learning_rate or budget.learning_rate,
+        }
+        return budget.model_copy(update=own)
 
 
 def _with_cost(variant: Any, budget: Any) -> None:
