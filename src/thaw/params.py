@@ -276,7 +276,7 @@ class Params(Strict):
         return self.variants[name]
 
     def train_budget(self, name: str) -> TrainBudget:
-        """The budget of the variant called `name`: its network's, with the seeds, images and learning rate it asks for."""
+        """The budget of the variant called `name`: its network's, with the seeds, images and rate that it asks for."""
         block = self.variant(name).train
         budget = self.budget.train[block.network.name]
         own = {

@@ -7,7 +7,7 @@ from thaw.evaluation.intervals import Interval
 from thaw.reporting.metrics import METRICS
 from thaw.reporting.pairs import excludes_zero, paired
 from thaw.reporting.protocol import NAMES, PROTOCOLS, audits, moved, published
-from thaw.reporting.results import Results, join
+from thaw.reporting.results import join
 from thaw.reporting.show import bracketed, interval, provenance, results, table
 
 
@@ -126,10 +126,10 @@ def few_images_note() -> None:
 
 def study_floor() -> None:
     """Print what as many real images score as a study measures a condition with."""
-    found: Results = results()
+    found = results()
+    if not found.artifacts.floor.exists():
+        return
     count = found.params.budget.study.images
-    floors = (
-        pd.read_csv(found.artifacts.floor).set_index("n")["fid_classifier"] if found.artifacts.floor.exists() else {}
-    )
+    floors = pd.read_csv(found.artifacts.floor).set_index("n")["fid_classifier"]
     if count in floors:
         print(f"As many real images as a condition has samples, {count}, score {floors[count]:.1f}.\n")
