@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 WIDTH = 7.0
@@ -17,3 +18,8 @@ class Drawing:
     caption: str
     alt: str
     sources: list[Path]
+
+
+def nth_color(number: int) -> str:
+    """A colour of the style in force; a name such as C0 would be looked up when the figure is saved, under another."""
+    return to_hex(f"C{number}")

@@ -13,7 +13,7 @@ from matplotlib.ticker import MaxNLocator
 
 from thaw.artifacts import Artifacts
 from thaw.params import Params
-from thaw.reporting.drawing import WIDTH, Drawing
+from thaw.reporting.drawing import WIDTH, Drawing, nth_color
 from thaw.reporting.families import by_family, existing
 from thaw.reporting.results import join
 from thaw.reporting.tiles import draw_tiles
@@ -61,10 +61,10 @@ def severity(artifacts: Artifacts, params: Params) -> Drawing | None:
                     table = tables[variant]
                     found = table[(table["metric"] == metric) & (table["restoration"] == restoration)]
                     name = variant if restoration == "iterative" else None
-                    panel.plot(found["tau"], found["value"], style, color=f"C{color}", label=name, linewidth=1.2)
+                    panel.plot(found["tau"], found["value"], style, color=nth_color(color), label=name, linewidth=1.2)
                     if restoration == "iterative":
                         panel.fill_between(
-                            found["tau"], found["low"], found["high"], color=f"C{color}", alpha=0.15, linewidth=0
+                            found["tau"], found["low"], found["high"], color=nth_color(color), alpha=0.15, linewidth=0
                         )
     for row, metric in zip(axes, metrics, strict=True):
         row[0].set_ylabel(SCORES[metric])
@@ -117,7 +117,7 @@ def likelihood(artifacts: Artifacts, params: Params) -> Drawing | None:
     bottom = np.zeros(len(tables))
     for number, (term, name) in enumerate((("L_0", "L₀"), ("L_t", "Σ L_t−1"), ("L_T", "L_T"))):
         sums = np.array([table.loc[table["term"] == term, "bits"].sum() for table in tables.values()])
-        right.barh(range(len(tables)), sums, left=bottom, label=name, color=f"C{number}", height=0.7)
+        right.barh(range(len(tables)), sums, left=bottom, label=name, color=nth_color(number), height=0.7)
         bottom += sums
     for row, total in enumerate(bottom):
         right.text(total, row, f" {total:.2f}", va="center", fontsize=7)
@@ -142,7 +142,7 @@ def likelihood(artifacts: Artifacts, params: Params) -> Drawing | None:
 def _terms(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
     for number, table in enumerate(tables.values()):
         terms = table[table["term"] == "L_t"]
-        axes.plot((terms["first_t"] + terms["last_t"]) / 2, terms["per_step"], color=f"C{number % 8}",
+        axes.plot((terms["first_t"] + terms["last_t"]) / 2, terms["per_step"], color=nth_color(number),
                   linestyle="-" if number < 8 else "--", linewidth=1.2, label=list(tables)[number])  # fmt: skip
     axes.set(xscale="log", yscale="log", xlabel="t", ylabel="bits per dimension and step")
     axes.legend(fontsize=6)

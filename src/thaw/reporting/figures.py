@@ -16,7 +16,7 @@ import pandas as pd
 from thaw.artifacts import Artifacts
 from thaw.params import Choice, Params
 from thaw.reporting import evaluation_figures
-from thaw.reporting.drawing import WIDTH, Drawing
+from thaw.reporting.drawing import WIDTH, Drawing, nth_color
 from thaw.reporting.families import by_family, different, existing
 from thaw.reporting.results import join, pictures
 from thaw.reporting.study_figures import draw_comparison, draw_study
@@ -131,9 +131,9 @@ def normality(artifacts: Artifacts, params: Params) -> Drawing | None:
         first = pd.read_csv(artifacts.first_accepted(variant))["first_t"].dropna() / table["t"].iloc[-1]
         if len(first):
             low, median, high = first.quantile([0.05, 0.5, 0.95])
-            ranges.plot([first.min(), first.max()], [row, row], color=f"C{row}", linewidth=1)
-            ranges.plot([low, high], [row, row], color=f"C{row}", linewidth=5, alpha=0.6)
-            ranges.plot(median, row, "o", color="white", markeredgecolor=f"C{row}", markersize=5)
+            ranges.plot([first.min(), first.max()], [row, row], color=nth_color(row), linewidth=1)
+            ranges.plot([low, high], [row, row], color=nth_color(row), linewidth=5, alpha=0.6)
+            ranges.plot(median, row, "o", color="white", markeredgecolor=nth_color(row), markersize=5)
     for panel in (top[0], alone):
         panel.axhline(params.normality.significance, color="black", linewidth=0.8)
     top[0].set(xlabel="t/T", ylabel="median p", title="KS test of z_t")
