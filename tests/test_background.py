@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from thaw.evaluation.background import BRIGHT, MARGIN, background_levels
+from thaw.evaluation.background import BRIGHT, background_levels
 
 SIZE = 16
 
@@ -34,12 +34,12 @@ def test_the_soft_edge_within_the_margin_is_no_background(corner: tuple[int, int
         rows, columns = (slice(max(0, first - distance), first + side + distance) for first in corner)
         return rows, columns
 
-    for width, seen in ((MARGIN, False), (MARGIN + 1, True)):
+    for width, seen in ((2, False), (3, True)):
         picture = grey(0.1)
         picture[0, 0][ring(width)] = 0.4
         picture[0, 0][ring(0)] = 1
         outside = np.ones((SIZE, SIZE), dtype=bool)
-        outside[ring(MARGIN)] = False
+        outside[ring(2)] = False
         expected = picture[0, 0].numpy()[outside].mean()
         assert background_levels(picture) == pytest.approx([expected], rel=1e-12)
         assert (expected > 0.1 + 1e-9) == seen

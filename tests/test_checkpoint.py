@@ -1,5 +1,6 @@
 import ast
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -188,10 +189,12 @@ def test_a_file_of_weights_is_no_checkpoint(tmp_path: Path) -> None:
 def test_no_module_can_unpickle_a_file() -> None:
     modules = {"pickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
     calls = {"torch.load", "torch.hub", "np.load", "numpy.load", "pd.read_pickle", "pandas.read_pickle"}
+    tensors_only = re.compile(r"torch\.load\(\w+, weights_only=True\)")  # whatever else a file holds is refused
     files = sorted(SOURCE.rglob("*.py"))
     assert SOURCE / "training" / "checkpoint.py" in files
     for file in files:
-        for node in ast.walk(ast.parse(file.read_text())):
+        text = tensors_only.sub("None", file.read_text())
+        for node in ast.walk(ast.parse(text)):
             imported = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             imported += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not {name.split(".")[0] for name in imported} & modules, file
