@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from thaw.errors import ThawError
+from thaw.evaluation import inception
 from thaw.evaluation.frechet import frechet_distance, moments
 from thaw.evaluation.inception import inception_features, load_inception, weights
 
@@ -214,15 +215,16 @@ def test_a_truncated_checkpoint_is_refused(checkpoint: Path, tmp_path: Path) -> 
 
 @pytest.fixture
 def publish(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
-    """Make the library's address that of a file on this machine: given its content, and wrong digits, if any, for its
-    name, which is the answer.
+    """Publish a file on this machine in place of the library's: given its content, and another one of which to have the
+    SHA-256, if any. The answer is its name.
     """
 
-    def as_source(content: bytes, digits: str | None = None) -> str:
-        source = tmp_path / "source" / f"weights-1-2-{digits or hashlib.sha256(content).hexdigest()[:8]}.pth"
+    def as_source(content: bytes, expected: bytes | None = None) -> str:
+        source = tmp_path / "source" / "weights.pth"
         source.parent.mkdir()
         source.write_bytes(content)
         monkeypatch.setattr(f"{LIBRARY}.URL_INCEPTION_V3", source.as_uri())
+        monkeypatch.setattr(inception, "SHA256", hashlib.sha256(expected or content).hexdigest())
         return source.name
 
     return as_source
@@ -302,13 +304,14 @@ def test_a_download_that_breaks_off_leaves_nothing(tmp_path: Path, monkeypatch: 
 
 
 def test_a_download_of_other_bytes_is_refused_and_not_left(publish: Callable[..., str], tmp_path: Path) -> None:
-    name = publish(b"something else", digits="0123abcd")
+    name = publish(b"something else", expected=b"weights")
     folder = tmp_path / "reference"
     with pytest.raises(ThawError) as error:
         weights(folder)
     message = str(error.value)
     assert f"{name} was downloaded, but is not the file" in message
-    assert f"begins with {hashlib.sha256(b'something else').hexdigest()[:8]}, not 0123abcd" in message
+    digests = (hashlib.sha256(content).hexdigest() for content in (b"something else", b"weights"))
+    assert "its SHA-256 is {}, not {}".format(*digests) in message
     assert f"into {folder}," in message
     assert "evaluation.inception: false" in message
     assert is_one_sentence(message)
@@ -325,7 +328,7 @@ def test_a_wrong_file_that_was_put_there_is_refused_and_kept(
         weights(tmp_path)
     message = str(error.value)
     assert f"{path} is not the file that torch-fidelity published" in message
-    assert f"begins with {hashlib.sha256(b'of somebody else').hexdigest()[:8]}, not " in message
+    assert f"its SHA-256 is {hashlib.sha256(b'of somebody else').hexdigest()}, not " in message
     assert "evaluation.inception: false" in message
     assert is_one_sentence(message)
     assert path.read_bytes() == b"of somebody else"

@@ -18,6 +18,9 @@ from torch import Tensor, nn
 from thaw.errors import ThawError
 from thaw.files import replacing
 
+SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+"""Of the file of weights that torch-fidelity publishes."""
+
 FEATURES = 2048
 """The width of the last pooling layer, by which torch-fidelity also names that layer."""
 
@@ -50,8 +53,7 @@ class InceptionNetwork(nn.Module):
 def weights(folder: Path) -> Path:
     """The file of torch-fidelity's weights in `folder`, downloaded where it is absent.
 
-    As in PyTorch's hub, the name ends with the first digits of the file's SHA-256. A file that does not have them is
-    refused: it is left alone if it was there, and not kept if it was downloaded.
+    A file with another SHA-256 is refused: it is left alone if it was there, and not kept if it was downloaded.
     Raises ThawError where the file cannot be downloaded or is not the published one.
     """
     from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3  # takes seconds to import
@@ -81,11 +83,10 @@ def weights(folder: Path) -> Path:
 
 
 def _wrong_digest(path: Path) -> str:
-    """What is wrong with the SHA-256 of a file whose name ends with its first digits; empty where it is right."""
-    expected = path.stem.rpartition("-")[2]
+    """What is wrong with the SHA-256 of a file that should be the published one; empty where it is right."""
     with path.open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()[: len(expected)]
-    return "" if found == expected else f"its SHA-256 begins with {found}, not {expected}"
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    return "" if found == SHA256 else f"its SHA-256 is {found}, not {SHA256}"
 
 
 def load_inception(path: Path) -> InceptionNetwork:

@@ -6,6 +6,7 @@ import torch
 
 from thaw.artifacts import Artifacts
 from thaw.data import read_dataset
+from thaw.errors import ThawError
 from thaw.evaluation.classifier import features, load_classifier
 from thaw.evaluation.frechet import floor, moments
 from thaw.evaluation.inception import inception_features, load_inception, weights
@@ -17,17 +18,26 @@ from thaw.randomness import generator
 from thaw.training.checkpoint import write_tensors
 
 FLOOR_DRAWS = 20
+FEWEST = 8
+"""Subsamples of half of them still have the third neighbours that precision and recall take."""
 
 
 def run(artifacts: Artifacts) -> None:
     """Write reference/statistics.safetensors (of the test images), reference/floor.csv and reference/real.csv.
 
     The floor is the Frechet distance of as many real images as any number of samples that is measured; real.csv has the
-    measures of generated images, of validation images in their place.
+    measures of generated images, of validation images in their place. Raises ThawError where there are too few images
+    to measure anything by.
     """
     params = read_params(artifacts.params)
     torch.set_num_threads(params.threads)
     dataset = read_dataset(params.data, artifacts.root)
+    for images, name in ((dataset.test, "test"), (dataset.validation, "validation")):
+        if len(images) < FEWEST:
+            raise ThawError(
+                f"{params.data.path} has {len(images)} {name} images, but the nearest neighbours of subsamples take at "
+                f"least {FEWEST}: add images, or change data in params.yaml."
+            )
     network = load_classifier(artifacts.classifier)
     of_test = features(network, dataset.test.pixels)
     real = moments(of_test)
