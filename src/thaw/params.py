@@ -371,7 +371,8 @@ def read_yaml(path: Path) -> Any:
 def write_profile(params: Path, profile: Path) -> None:
     """Replace what stands below `budget:` in `params` by what stands below it in `profile`, and touch nothing else.
 
-    Raises ThawError where either file is not valid; then nothing is written.
+    The budget that goes may be of an earlier version of thaw. Raises ThawError where the profile or anything else in
+    `params` is not valid; then nothing is written.
     """
     content = read_yaml(profile)
     if not isinstance(content, dict) or list(content) != ["budget"]:
@@ -380,12 +381,16 @@ def write_profile(params: Path, profile: Path) -> None:
         Budget.model_validate(content["budget"])
     except ValidationError as error:
         raise ThawError(f"{profile.name}: {explain(error, Budget, 'budget')}") from None
-    read_params(params)
+    before = read_yaml(params)
+    if not isinstance(before, dict) or "budget" not in before:
+        raise ThawError(f"{params.name}: the key budget is missing; add `budget:` on a line of its own.")
     lines, new = params.read_text().splitlines(), profile.read_text().splitlines()
     start, end = _block(params, lines)
     block = new[slice(*_block(profile, new))]
+    # What stands on the key's own line stays where it is a comment, and goes where it is a value.
+    key = lines[start - 1] if re.match(r"budget:\s*(#|$)", lines[start - 1]) else "budget:"
     with replacing(params) as temporary:
-        temporary.write_text("\n".join([*lines[:start], *block, *lines[end:]]) + "\n")
+        temporary.write_text("\n".join([*lines[: start - 1], key, *block, *lines[end:]]) + "\n")
         temporary.chmod(params.stat().st_mode)
         read_params(temporary)
 

@@ -1,0 +1,47 @@
+"""dvc.lock: what each stage was last run with. DVC's own reader takes a quarter of a minute for it."""
+
+import contextlib
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from thaw.artifacts import Artifacts
+from thaw.files import replacing
+from thaw.pipeline.fast_yaml import read_fast
+
+ENTRY = re.compile(r"  (?P<quote>['\"]?)(?P<name>[^\s'\"].*?)(?P=quote):\s*")
+
+
+def read_lock(artifacts: Artifacts) -> dict[str, Any]:
+    """What dvc.lock has, by stage; nothing where no stage ever ran. Raises ThawError where it is not YAML.
+
+    The content is kept as JSON in .thaw/, which is read in a tenth of the time.
+    """
+    path, kept = artifacts.lock, artifacts.kept("lock")
+    if not path.exists():
+        return {}
+    facts = path.stat()
+    signature = [facts.st_mtime_ns, facts.st_size, facts.st_ino]
+    with contextlib.suppress(OSError, ValueError):
+        known, content = json.loads(kept.read_text())
+        if known == signature:
+            return content
+    stages: dict[str, Any] = read_fast(path).get("stages", {})
+    with contextlib.suppress(OSError), replacing(kept) as temporary:
+        temporary.write_text(json.dumps([signature, stages]))
+    return stages
+
+
+def forget(path: Path, names: set[str]) -> None:
+    """Take the entries of some stages out of dvc.lock, and leave every other byte."""
+    kept, dropping = [], False
+    for line in path.read_text().splitlines(keepends=True):
+        if not line.startswith("   ") and line.strip():
+            entry = ENTRY.fullmatch(line.rstrip("\n"))
+            dropping = entry is not None and entry["name"] in names
+        if not dropping:
+            kept.append(line)
+    with replacing(path) as temporary:
+        temporary.write_text("".join(kept))
+        temporary.chmod(path.stat().st_mode)

@@ -1,0 +1,179 @@
+"""Jobs side by side: their order, their failures, what is shown of them, and stopping them."""
+
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from thaw.artifacts import Artifacts
+from thaw.pipeline.live import Plain, outcome, time_left, view
+from thaw.pipeline.running import Display, Job, environment, run_all
+from thaw.progress import EVERY, Meter, Reached
+
+TRAIN = "train@ddpm"
+
+
+def job(name: str, code: str = "true", needs: Sequence[str] = (), follows: Sequence[str] = ()) -> Job:
+    """A job that runs a line of shell."""
+    return Job(name, [f"train@{name}"], ["sh", "-c", code], {}, set(needs), set(follows))
+
+
+class Remembering(Display):
+    """A display that remembers which jobs ended, and how many ran at once."""
+
+    def __init__(self) -> None:
+        self.order: list[str] = []
+        self.most = 0
+
+    def ended(self, job: Job, jobs: Sequence[Job]) -> None:
+        self.order.append(job.name)
+
+    def refresh(self, jobs: Sequence[Job]) -> None:
+        self.most = max(self.most, sum(job.state == "running" for job in jobs))
+
+
+def test_a_failure_stops_only_what_needs_it(tmp_path: Path) -> None:
+    jobs = [
+        job("first"),
+        job("broken", "echo thaw: it is broken. >&2; exit 2", ["first"]),
+        job("sound", needs=["first"]),
+        job("study of broken", needs=["first", "broken"]),
+        job("study of the study", needs=["study of broken"]),
+        job("last", needs=["first"], follows=["broken", "sound", "study of broken", "study of the study"]),
+    ]
+    display = Remembering()
+    run_all(jobs, 2, Artifacts(tmp_path), display)
+    assert {each.name: each.state for each in jobs} == {
+        "first": "done", "broken": "failed", "sound": "done", "study of broken": "skipped",
+        "study of the study": "skipped", "last": "done",
+    }  # fmt: skip
+    assert display.order[0] == "first"
+    assert display.order[-1] == "last"
+    assert jobs[1].reason == "it is broken."
+    assert "it is broken." in Artifacts(tmp_path).log("broken").read_text()
+    assert outcome(jobs[3]) == "study of broken: skipped, as it needs what failed"
+
+
+def test_no_more_run_at_once_than_asked_for(tmp_path: Path) -> None:
+    display = Remembering()
+    run_all([job(str(number), "sleep 0.3") for number in range(5)], 2, Artifacts(tmp_path), display)
+    assert display.most == 2
+
+
+@pytest.mark.parametrize(
+    ("lines", "reason"),
+    [
+        (["thaw: params.yaml: x is wrong.", "ERROR: failed to reproduce"], "params.yaml: x is wrong."),
+        (["Traceback (most recent call last):", "ValueError: no", "ERROR: failed"], "ValueError: no"),
+        (["torch.OutOfMemoryError: out of memory.", "ERROR: failed"], "torch.OutOfMemoryError: out of memory."),
+        (["\x1b[31mERROR\x1b[39m: no space left"], "no space left"),
+        (["Killed"], "Killed"),
+        ([], "it said nothing"),
+    ],
+)  # fmt: skip
+def test_the_reason_is_the_most_telling_sentence(lines: list[str], reason: str) -> None:
+    failed = job("ddpm")
+    for line in lines:
+        failed.hear(line)
+    assert failed.reason == reason
+
+
+def test_a_job_tells_its_stage_and_how_far_that_is() -> None:
+    running = job("ddpm")
+    running.state, running.expected = "running", {TRAIN: 600.0, "sample@ddpm": 60.0}
+    running.stages = list(running.expected)
+    assert running.seconds_left == 660
+    running.hear(f"Running stage '{TRAIN}':")
+    running.hear("train ddpm, seed 0: 3488/240000 images, 17.1 min left loss 0.1")
+    assert running.stage == TRAIN
+    assert running.reached == Reached("train ddpm, seed 0", 3488, 240000, "images", 17.1)
+    assert running.seconds_left == pytest.approx(17.1 * 60 + 60)
+    running.hear("Stage 'sample@ddpm' didn't change, skipping")
+    assert running.seconds_left == pytest.approx(17.1 * 60)
+
+
+def test_the_time_left_is_shared_by_the_jobs_and_no_less_than_the_longest() -> None:
+    jobs = [job(name) for name in ("a", "b", "c")]
+    assert time_left(jobs, 2) is None
+    for each, seconds in zip(jobs, (300.0, 100.0, 50.0), strict=True):
+        each.expected = {each.stages[0]: seconds}
+    assert time_left(jobs, 1) == 450
+    assert time_left(jobs, 2) == 300
+    jobs[2].expected = {}  # a new variant is taken for an average one
+    assert time_left(jobs, 1) == 600
+
+
+def test_what_a_meter_prints_is_what_a_job_reads(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(EVERY, "0")
+    with Meter("train ddpm, seed 1", 640, "images") as meter:
+        meter.update(64, "loss 0.12")
+    line, last = capsys.readouterr().err.splitlines()
+    reached = Reached.parse(line)
+    assert reached is not None
+    assert (reached.label, reached.done, reached.total, reached.unit) == ("train ddpm, seed 1", 64, 640, "images")
+    assert Reached.parse(last) is None
+
+
+def test_the_live_view_has_a_row_for_each_running_job() -> None:
+    jobs = [job("ddpm"), job("cold"), job("gan")]
+    for each in jobs[:2]:
+        each.state, each.began = "running", time.monotonic()
+    jobs[0].hear(f"Running stage '{TRAIN}':")
+    jobs[0].hear("train ddpm, seed 0: 120/240 images, 2.0 min left")
+    console = Console(width=100, record=True, file=open("/dev/null", "w"))  # noqa: PTH123, SIM115
+    console.print(view(jobs, 2))
+    text = console.export_text()
+    assert "train, seed 0: 120/240 images" in text
+    assert "2 min left" in text
+    assert "cold" in text
+    assert "gan" not in text
+    assert "0 of 3" in text
+
+
+def test_plain_lines_name_what_ended_and_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    jobs = [job("ddpm"), job("cold")]
+    jobs[0].state, jobs[0].began, jobs[0].ended = "done", 0.0, 240.0
+    jobs[1].expected = {jobs[1].stages[0]: 600.0}
+    Plain(Console(stderr=True), 1).ended(jobs[0], jobs)
+    assert capsys.readouterr().err == "ddpm: done in 4 min (1 of 2, about 10 min left)\n"
+
+
+STOPPED = """
+from pathlib import Path
+from thaw.artifacts import Artifacts
+from thaw.pipeline.running import Display, Job, run_all
+
+# As with DVC, a parent that outlives the signal, and a child that does the work.
+code = "trap : INT; sh work.sh $0; exit 1"
+Path("work.sh").write_text("trap 'touch $1.saved; exit 1' INT; touch $1.started; while :; do sleep 0.1; done")
+jobs = [Job(name, [name], ["sh", "-c", code, name]) for name in ("a", "b")]
+try:
+    run_all(jobs, 2, Artifacts(Path.cwd()), Display())
+except KeyboardInterrupt:
+    assert all(job.process.poll() is not None for job in jobs)
+    print("stopped")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interruption_reaches_what_the_jobs_started(number: signal.Signals, tmp_path: Path) -> None:
+    """The signal goes to the one process, as from an editor or a batch system; a terminal would signal the group."""
+    process = subprocess.Popen([sys.executable, "-c", STOPPED], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
+                               env=environment(Path(__file__).parents[1]))  # fmt: skip
+    _until(lambda: all((tmp_path / f"{name}.started").exists() for name in "ab") or process.poll() is not None)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert said == "stopped\n"
+    assert all((tmp_path / f"{name}.saved").exists() for name in "ab")
+
+
+def _until(true: Callable[[], bool]) -> None:
+    while not true():
+        time.sleep(0.05)
