@@ -1,6 +1,7 @@
 """What the report says about the trust in its numbers is computed: doctored artifacts change it."""
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from thaw.reporting import evidence, show
 from thaw.reporting.metrics import METRICS
 from thaw.reporting.pairs import image_scores, paired
 from thaw.reporting.protocol import COLUMNS, PROTOCOLS, audits, moved, published
-from thaw.reporting.results import Measurement, Results
+from thaw.reporting.results import Measurement, Results, results
 
 ROOT = Path(__file__).parents[1]
 GOOD, BAD, OTHER = "ddpm-cosine", "ddpm-constant", "ddpm-linear"
@@ -56,9 +57,16 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifacts:
     write_csv(artifacts.audit(GOOD), [audit_row("stretched_samples", "fid_classifier", 20, 18),
                                       audit_row("one_image", "ks_first_t", 900, None)])  # fmt: skip
     write_csv(artifacts.audit(BAD), [audit_row("stretched_samples", "fid_classifier", 50, 10)])
-    for module in (show, evidence):
-        monkeypatch.setattr(module, "results", lambda: Results(artifacts))
+    monkeypatch.chdir(tmp_path)
+    results.cache_clear()
     return artifacts
+
+
+@pytest.fixture(autouse=True)
+def fresh_results() -> Iterator[None]:
+    """No test reads what another one's project had."""
+    yield
+    results.cache_clear()
 
 
 def test_a_difference_in_pairs_is_seen_where_the_images_differ_more_than_the_variants(project: Artifacts) -> None:
@@ -112,21 +120,25 @@ def test_without_an_audit_the_page_says_so(tmp_path: Path, monkeypatch: pytest.M
                                            capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, tmp_path / name)
-    for module in (show, evidence):
-        monkeypatch.setattr(module, "results", lambda: Results(Artifacts(tmp_path)))
+    monkeypatch.chdir(tmp_path)
+    results.cache_clear()
     evidence.audit()
-    assert "has not been run yet" in capsys.readouterr().out
-    evidence.published_numbers()
+    assert "the audit has not been run" in capsys.readouterr().out
     evidence.few_images_note()
     evidence.study_floor()
-    evidence.differences("rmse_half")
     assert capsys.readouterr().out == ""
+    evidence.published_numbers()
+    evidence.differences("rmse_half")
+    said = capsys.readouterr().out
+    assert "{#tbl-published .absent}" in said, "references to the table still arrive"
+    assert "{#tbl-paired-rmse_half .absent}" in said
 
 
 @pytest.mark.parametrize(("n", "few"), [(10 * FEATURES - 1, True), (10 * FEATURES, False)])
 def test_distances_of_few_images_are_marked(project: Artifacts, capsys: pytest.CaptureFixture[str], n: int,
                                             few: bool) -> None:  # fmt: skip
     write_csv(project.summary, [summary_row(GOOD, "fid_classifier", 20, n)])
+    results.cache_clear()
     evidence.few_images_note()
     show.comparison(["fid_classifier"], "tbl-x", "X.")
     said = capsys.readouterr().out

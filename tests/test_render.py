@@ -42,8 +42,12 @@ execute:
   warning: false
 format:
   html:
+    css: own.css
+    include-after-body: own.html
     html-math-method: mathml
 """,
+    "own.css": ".own { color: teal }\n",
+    "own.html": "<script>document.title += ' and more'</script>\n",
     "_variables.yml": "author: Ada Lovelace\ncourse:\n  name: Deep Learning & more\n",
     "references.bib": """
 @article{ho2020, title={Denoising Diffusion Probabilistic Models}, author={Ho, Jonathan and Jain, Ajay},
@@ -287,7 +291,8 @@ def test_references_print_what_their_labels_say(page: BeautifulSoup) -> None:
 
 def test_the_file_needs_nothing_else(html: str, page: BeautifulSoup) -> None:
     assert all(str(image["src"]).startswith("data:image/png") for image in page.find_all("img"))
-    assert not page.find_all(["script", "link", "iframe"])
+    assert not page.find_all(["link", "iframe"])
+    assert not page.find_all("script", src=True)
     assert not re.search(r"url\(|@import|src=\"http", html)
     assert len(page.find_all("math", display="block")) == 2
 
@@ -346,6 +351,11 @@ def test_callouts_and_layouts(page: BeautifulSoup) -> None:
 def test_wide_things_scroll_in_their_own_box(page: BeautifulSoup) -> None:
     assert all(table.find_parent(class_="scroll") for table in page.find_all("table"))
     assert all(formula.find_parent(class_="display") for formula in page.find_all("math", display="block"))
+
+
+def test_styles_and_scripts_of_the_book_are_in_the_file(page: BeautifulSoup) -> None:
+    assert any(".own { color: teal }" in style.get_text() for style in page.find_all("style"))
+    assert "and more" in page.find_all("script")[-1].get_text()
 
 
 def test_notes_and_bibliography(page: BeautifulSoup) -> None:
@@ -454,6 +464,10 @@ def test_a_failing_cell_is_named_with_its_line(tmp_path: Path) -> None:
         ("project: {type: book}\nbook: {chapters: [{href: x}]}\n", r"the chapter \{'href': 'x'\} is neither"),
         ("project: {type: book}\nbook: {chapters: []}\nbibliography: no.bib\n", r"the bibliography no\.bib does not"),
         ("project: [", r"_quarto\.yml is not valid YAML"),
+        (
+            "project: {type: book}\nbook: {chapters: [], title: T}\nformat: {html: {css: no.css}}\n",
+            r"css names no\.css, which is no file beside it",
+        ),
     ],
 )
 def test_a_wrong_project_file(config: str, message: str, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ import ast
 import base64
 import re
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,8 +25,10 @@ INLINE = re.compile(r"(?<!`)`\{python\} +([^`]+)`(?!`)")
 CELL_LINE = re.compile(r"Cell In\[\d+\], line (\d+)")
 DRAWING = re.compile(r"^\[?<(matplotlib|Figure|Axes)")  # what a plotting call returns, which nobody wants to read
 
+FRESH = "get_ipython().reset(new_session=False); __import__('os').chdir({folder!r})"  # what runs before each page
+
 DEFAULTS = {"echo": True, "eval": True, "include": True, "output": True, "warning": True}
-OPTIONS = {*DEFAULTS, "label", "fig-cap", "fig-alt", "fig-subcap", "tbl-cap", "layout-ncol"}
+OPTIONS = {*DEFAULTS, "label", "fig-cap", "fig-alt", "fig-subcap", "tags", "tbl-cap", "layout-ncol"}
 IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
 
 
@@ -124,14 +126,22 @@ class _ThisInterpreter(KernelSpecManager):
         )
 
 
-def execute(cells: list[Cell], folder: Path) -> None:
-    """Run the cells of one page in `folder`, in order, in one kernel; raises ThawError at the first that fails."""
-    wanted = [cell for cell in cells if cell.inline or cell.options["eval"]]
+def execute(pages: Sequence[tuple[Sequence[Cell], Path]]) -> None:
+    """Run the cells of every page in that page's folder, in order; raises ThawError at the first that fails.
+
+    One kernel runs them all, because what the pages import takes longer than what they compute. Each page starts
+    without names, as if the kernel were its own; modules stay imported.
+    """
+    wanted: list[Cell] = []
+    for cells, folder in pages:
+        if asked := [cell for cell in cells if cell.inline or cell.options["eval"]]:
+            wanted += [Cell(FRESH.format(folder=str(folder)), asked[0].start, inline=True), *asked]
     if not wanted:
         return
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.source) for cell in wanted])
     manager = AsyncKernelManager(kernel_spec_manager=_ThisInterpreter())
-    client = NotebookClient(notebook, km=manager, timeout=None, resources={"metadata": {"path": str(folder)}})
+    resources = {"metadata": {"path": str(pages[0][1])}}
+    client = NotebookClient(notebook, km=manager, timeout=None, resources=resources)
     with client.setup_kernel():
         for index, (cell, code) in enumerate(zip(wanted, notebook.cells, strict=True)):
             try:

@@ -26,6 +26,9 @@ REMOTE_SOURCE = re.compile(
     r"<(?:img|script|iframe|source|video|link)\b[^>]*\s(?:src|href)=[\"']?((?:https?:)?//[^\"'\s>]+)"
 )
 
+LONG_FORMULA = 50
+"""Characters of TeX from which a formula in a sentence may be wider than a telephone."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -225,13 +228,14 @@ class _Numbering:
         return ".".join(filter(None, [self.page.number, str(self.counts[kind])]))
 
     def equations(self, inlines: list[Node]) -> list[Node]:
-        """Display equations boxed so that long ones scroll, and numbered where `{#eq-...}` follows."""
+        """Formulas boxed so that long ones scroll; displayed ones are numbered where `{#eq-...}` follows."""
         boxed: list[Node] = []
         rest = list(inlines)
         while rest:
             inline = rest.pop(0)
             if not (inline["t"] == "Math" and inline["c"][0]["t"] == "DisplayMath"):
-                boxed.append(inline)
+                long = inline["t"] == "Math" and len(inline["c"][1]) > LONG_FORMULA
+                boxed.append(span([inline], "formula") if long else inline)
                 continue
             box = span([inline], "display")
             after = rest[1:] if rest and rest[0]["t"] in ("Space", "SoftBreak") else rest

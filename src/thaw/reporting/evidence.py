@@ -7,35 +7,37 @@ from thaw.evaluation.intervals import Interval
 from thaw.reporting.metrics import METRICS
 from thaw.reporting.pairs import excludes_zero, paired
 from thaw.reporting.protocol import NAMES, PROTOCOLS, audits, moved, published
-from thaw.reporting.results import join
-from thaw.reporting.show import bracketed, interval, provenance, results, table
+from thaw.reporting.provenance import provenance
+from thaw.reporting.results import join, results
+from thaw.reporting.tables import bracketed, interval, percent, placeholder, table
 
 
 def differences(metric: str) -> None:
     """Print, for every variant that restores images, its difference to the best one on the same images."""
     found = results()
-    ranked = found.ranked(metric)
-    if len(ranked) < 2:
+    ranked, confidence = found.ranked(metric), found.params.evaluation.confidence
+    gaps = {
+        other: gap
+        for other in ranked[1:]
+        if (gap := paired(found.artifacts, other.variant, ranked[0].variant, metric, confidence))
+    }
+    if not gaps:
+        placeholder(f"tbl-paired-{metric}", "no two variants have restored the same images.")
         return
-    best, rows, sources = ranked[0], [], []
-    for other in ranked[1:]:
-        gap = paired(found.artifacts, other.variant, best.variant, metric, found.params.evaluation.confidence)
-        if gap is None:
-            continue
-        sources.append(found.artifacts.restorations(other.variant))
+    best = ranked[0]
+    rows = []
+    for other, gap in gaps.items():
         single = 1 in (best.trainings, other.trainings)
         verdict = "no" if not excludes_zero(gap) else "yes, for these trainings" if single else "yes"
         rows.append([f"`{other.variant}`", _signed(gap, metric), verdict])
-    if not rows:
-        return
     title = METRICS[metric].title
     table(
         ["variant", f"{title} minus that of `{best.variant}`", "more than noise"], rows, f"tbl-paired-{metric}",
         f"Differences of {title} to the best variant, `{best.variant}`, in pairs: both restored the same test images, "
-        "so an image that is hard for both does not count. Each interval is for one comparison; of so many, with the "
-        "best chosen from the same data, a few lie outside theirs.",
+        f"so an image that is hard for both does not count. Each interval, of {percent(confidence)}, is for one "
+        "comparison; of so many, with the best chosen from the same data, a few lie outside theirs.",
     )  # fmt: skip
-    provenance([*sources, found.artifacts.restorations(best.variant)], "evaluate")
+    provenance([found.artifacts.restorations(m.variant) for m in (*gaps, best)], "evaluate")
 
 
 def _signed(gap: Interval, metric: str) -> str:
@@ -49,7 +51,7 @@ def audit() -> None:
     scored = audits(found.artifacts, found.variants)
     changes = moved(scored)
     if not changes:
-        print("The audit has not been run yet; `thaw repro` runs it.\n")
+        placeholder("tbl-audit", "the audit has not been run; `thaw repro` runs it.")
         return
     rows = []
     for change in changes:
@@ -103,6 +105,7 @@ def published_numbers() -> None:
             f"{number['value']:g}", count, f"{ours.show()} {bracketed(interval(ours))}".strip(), str(ours.n),
         ])  # fmt: skip
     if not rows:
+        placeholder("tbl-published", "no variant that an earlier report measured has been measured here.")
         return
     table(
         ["where", "variant here", "metric there", "there", "n", "here", "n"], rows, "tbl-published",

@@ -45,18 +45,30 @@ class Book:
         """The `book` block of `_quarto.yml`."""
         return dict(self.config["book"])
 
+    def files(self, option: str) -> list[Path]:
+        """The files that an option of `format: html` names. Raises ThawError where one does not exist."""
+        formats = self.config.get("format", {})
+        html = formats.get("html", {}) if isinstance(formats, dict) else {}
+        named = _listed(html.get(option, [])) if isinstance(html, dict) else []
+        for name in named:
+            if not isinstance(name, str) or not (self.folder / name).is_file():
+                raise ThawError(f"{self.folder / '_quarto.yml'}: {option} names {name}, which is no file beside it.")
+        return [self.folder / name for name in named]
+
 
 def render(project: Path, output: Path) -> Path:
     """Render the Quarto book in the folder `project` to one self-contained HTML file and give its path.
 
-    The cells run in the interpreter that calls this, one kernel a page. Raises ThawError, and writes nothing, where a
+    The cells run in the interpreter that calls this. Raises ThawError, and writes nothing, where a
     file, an image, a variable or a reference is missing, a cell fails, or a page uses what only Quarto can do.
     """
     book = _read_book(project)
     with tempfile.TemporaryDirectory(prefix="thaw-render-") as scratch:
+        sources = [_read_source(book, name) for name, _, _ in book.chapters]
+        execute([(source.cells, source.cells_run_in) for source in sources])
         pages = [
-            _read_page(book, path, appendix, Path(scratch) / str(index))
-            for index, (path, _, appendix) in enumerate(book.chapters)
+            _parse(book, source, appendix, Path(scratch) / str(index))
+            for index, (source, (_, _, appendix)) in enumerate(zip(sources, book.chapters, strict=True))
         ]
         targets = number_pages(pages)
         resolve_references(pages, targets, _citation_keys(book))
@@ -101,17 +113,39 @@ def _read_text(path: Path, what: str) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _read_page(book: Book, name: str, appendix: bool, scratch: Path) -> Page:
+@dataclass
+class Source:
+    """A page as it is written: its front matter, its Markdown and cells in their order."""
+
+    name: str  # relative to the project
+    path: Path
+    front: dict[str, Any]
+    pieces: list[str | Cell]
+    cells_run_in: Path
+
+    @property
+    def cells(self) -> list[Cell]:
+        """The cells, and the expressions inside sentences."""
+        return [piece for piece in self.pieces if isinstance(piece, Cell)]
+
+
+def _read_source(book: Book, name: str) -> Source:
     path = book.folder / name
     front, lines = _front_matter(list(_included(path, book.folder, "a chapter that _quarto.yml lists", ())), name)
     pieces = list(read_pieces(lines, {**DEFAULTS, **book.config.get("execute", {}), **front.get("execute", {})}))
-    cells = [piece for piece in pieces if isinstance(piece, Cell)]
-    if cells and all(cell.inline for cell in cells) and not front.keys() & {"jupyter", "engine"}:
+    folder = book.folder if book.config["project"].get("execute-dir") == "project" else path.parent
+    source = Source(name, path, front, pieces, folder.resolve())
+    if source.cells and all(cell.inline for cell in source.cells) and not front.keys() & {"jupyter", "engine"}:
         raise ThawError(
-            f"{cells[0].place()}: Quarto prints {{python}} {cells[0].source} as it stands, because no cell of {name} "
-            "makes it a page with Python: add `jupyter: python3` to its front matter."
+            f"{source.cells[0].place()}: Quarto prints {{python}} {source.cells[0].source} as it stands, because no "
+            f"cell of {name} makes it a page with Python: add `jupyter: python3` to its front matter."
         )
-    execute(cells, book.folder if book.config["project"].get("execute-dir") == "project" else path.parent)
+    return source
+
+
+def _parse(book: Book, source: Source, appendix: bool, scratch: Path) -> Page:
+    """The page that a source becomes once its cells have run; the images that they made are written to `scratch`."""
+    name, front, pieces = source.name, source.front, source.pieces
     scratch.mkdir()
     written = TITLE.search("".join(piece for piece in pieces if isinstance(piece, str) and not FENCE.match(piece)))
     title = front.get("title", written[1] if written else "")
@@ -123,7 +157,7 @@ def _read_page(book: Book, name: str, appendix: bool, scratch: Path) -> Page:
     metadata = {**book.config, **front, "title": book.settings.get("title") if name == "index.qmd" else title}
     markdown = _shortcodes(markdown, book.variables, metadata, name)
     document = _pandoc(["--from=markdown", "--to=json"], markdown, name)
-    return Page(name, path.parent.resolve(), json.loads(document)["blocks"], appendix)
+    return Page(name, source.path.parent.resolve(), json.loads(document)["blocks"], appendix)
 
 
 def _included(path: Path, root: Path, what: str, outer: tuple[Path, ...]) -> Iterator[Line]:
@@ -200,6 +234,8 @@ def _write_html(book: Book, pages: list[Page]) -> str:
         "--wrap=none",
         *(f"--bibliography={path}" for path in book.bibliography),
     ]
+    arguments += [f"--css={path}" for path in book.files("css")]
+    arguments += [f"--include-after-body={path}" for path in book.files("include-after-body")]
     if "csl" in book.config:
         arguments.append(f"--csl={book.folder / book.config['csl']}")
     content = {"pandoc-api-version": version, "meta": metadata, "blocks": blocks}

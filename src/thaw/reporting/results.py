@@ -1,5 +1,6 @@
 """The results as the report reads them, and the sentences that state them."""
 
+import functools
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -7,15 +8,18 @@ from pathlib import Path
 
 import pandas as pd
 
-from thaw.artifacts import Artifacts
+from thaw.artifacts import Artifacts, find_root
 from thaw.params import Params, read_params
 from thaw.reporting.metrics import METRICS, Metric
 from thaw.reporting.pairs import excludes_zero, paired
 
+NAMED = 3
+"""How many variants a sentence names before it counts the rest."""
+
 
 @dataclass(frozen=True)
 class Measurement:
-    """One metric of one variant: its value, its 95 % interval, and what it was measured on."""
+    """One metric of one variant: its value, its interval, and what it was measured on."""
 
     variant: str
     metric: Metric
@@ -97,6 +101,12 @@ class Results:
         return [variant for variant in self.params.variants if variant not in present]
 
 
+@functools.cache
+def results() -> Results:
+    """The results of the project that this runs in, read once."""
+    return Results(Artifacts(find_root()))
+
+
 def pictures(params: Params, variant: str) -> list[str]:
     """The figures of one variant: a GAN restores nothing, and goes to its samples in one step."""
     restoring = ["reconstructions", "chain"]
@@ -128,11 +138,17 @@ def ranking_sentence(
         listed = join([f"`{m.variant}` ({m.show()})" for m in near])
         sentence += f"; its difference to {listed} is within the noise"
     if far:
-        listed = join([f"`{m.variant}` ({m.show()})" for m in far])
+        listed = some([f"`{m.variant}` ({m.show()})" for m in far])
         sentence += f"{', and' if near else ';'} {listed} {'follow' if len(far) > 1 else 'follows'} beyond it"
     if best.trainings == 1:
         sentence += ". With one training each, this says which training is better, not which method"
     return sentence + "."
+
+
+def some(parts: Sequence[str]) -> str:
+    """The first few of a list in words, and how many more there are."""
+    rest = len(parts) - NAMED
+    return join([*parts[:NAMED], *([f"{rest} more"] if rest > 0 else [])])
 
 
 def join(parts: Sequence[str]) -> str:

@@ -1,24 +1,42 @@
 """What the pages of the report call: each function prints Markdown made of artifacts.
 
-A page imports this module and nothing else of thaw. Where an artifact is missing, its place in the report says so, and
-names the command that makes it.
+A page imports this module and `thaw.reporting.evidence`, and nothing else of thaw. Where an artifact is missing, or
+was made with other parameters than params.yaml has now, its place in the report says so and names what makes it.
 """
 
-import functools
 import json
-import shutil
-import subprocess
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pandas as pd
 
-from thaw.artifacts import Artifacts, find_root
-from thaw.params import Choice, VariantStudy
+from thaw.params import Comparison, VariantStudy
+from thaw.reporting import statements
+from thaw.reporting.appendix import costs, environment, parameters, word_count
 from thaw.reporting.claims import decided
+from thaw.reporting.freshness import STUDY_STAGES, VARIANT_STAGES, outdated
+from thaw.reporting.illustrations import animation, figure
 from thaw.reporting.metrics import METRICS
-from thaw.reporting.results import Measurement, Results, join, pictures, ranking_sentence
+from thaw.reporting.provenance import provenance
+from thaw.reporting.results import Results, join, pictures, ranking_sentence, results
+from thaw.reporting.tables import (
+    best_cell,
+    describe,
+    interval,
+    percent,
+    placeholder,
+    plain_cell,
+    table,
+    value,
+    warning,
+)  # fmt: skip
+
+__all__ = [
+    "animation", "claims", "classifier_sentence", "comparison", "confidence", "costs", "definitions", "description",
+    "diversity", "environment", "everything", "figure", "floor_sentence", "likelihood", "losses", "measurements",
+    "memorisation", "missing", "parameters", "provenance", "ranking", "results", "severity", "studies", "table",
+    "uniqueness", "variants", "word_count",
+]  # fmt: skip
 
 UNIQUENESS = {
     "distinct": "like no other at 8 bits",
@@ -28,63 +46,43 @@ UNIQUENESS = {
 """The columns of plots/uniqueness/VARIANT.csv that are shown."""
 
 
-@functools.cache
-def results() -> Results:
-    """The results of the project that the report stands in."""
-    return Results(Artifacts(find_root()))
-
-
-def _artifacts() -> Artifacts:
-    return results().artifacts
-
-
-def figure(name: str) -> None:
-    """Print a figure with its caption, its alternative text, its label `fig-NAME` and its provenance."""
-    captions = _artifacts().figures / "captions.json"
-    known: dict[str, Any] = json.loads(captions.read_text()) if captions.exists() else {}
-    if name not in known:
-        print(f"::: {{#fig-{name}}}\n\n*This figure is not there yet: `thaw repro` makes what it is drawn from.*\n")
-        print(f"Missing: {name}.\n\n:::\n")
-        return
-    entry = known[name]
-    # Quarto copies what stands below report/, and nothing beside it.
-    copies = _artifacts().report / "figures"
-    copies.mkdir(exist_ok=True)
-    shutil.copyfile(_artifacts().figures / f"{name}.png", copies / f"{name}.png")
-    alt = entry["alt"].replace('"', "'")
-    print(f'![{entry["caption"]}](figures/{name}.png){{#fig-{name} fig-alt="{alt}"}}\n')
-    provenance([_artifacts().root / source for source in entry["sources"]], "figures")
-
-
-def provenance(sources: Sequence[Path], stage: str) -> None:
-    """Print where a figure or table came from: its stage, its artifacts, and the revision that last changed them."""
-    root = _artifacts().root
-    names = [source.relative_to(root).as_posix() for source in sources]
-    folders = sorted({name.rsplit("/", 1)[0] if len(names) > 1 else name for name in names})
-    if len(folders) > 4:
-        folders = sorted({name.split("/", 1)[0] for name in names})
-    listed = join([f"`{name}`" for name in folders])
-    print(f"::: {{.provenance}}\nStage `{stage}`, from {listed} at {_revision(root, names)}.\n:::\n")
-
-
-def _revision(root: Path, names: list[str]) -> str:
-    def git(*arguments: str) -> str:
-        done = subprocess.run(["git", *arguments, "--", *names], cwd=root, capture_output=True, text=True)
-        return done.stdout.strip()
-
-    try:
-        revision = git("log", "-1", "--format=%h")
-        changed = git("status", "--porcelain")
-    except FileNotFoundError:
-        return "an unknown revision"
-    if not revision:
-        return "no revision yet"
-    return f"revision `{revision}`" + (" with changes that are not committed" if changed else "")
+def confidence() -> str:
+    """The confidence of every interval, for a sentence: `evaluation.confidence` in per cent."""
+    return percent(results().params.evaluation.confidence)
 
 
 def ranking(key: str) -> None:
     """Print the sentence that ranks the variants by one metric."""
     print(ranking_sentence(results().ranked(key), results().differs) + "\n")
+
+
+def diversity() -> None:
+    """Print whose samples repeat themselves, or lack classes, more than real images do."""
+    _say(statements.diversity_sentence)
+
+
+def memorisation() -> None:
+    """Print whose samples are nearer to the training images than new images are."""
+    _say(statements.memorisation_sentence)
+
+
+def severity(metric: str) -> None:
+    """Print for whom restoring step by step is better than at once, from t = T/2, by a metric of plots/severity."""
+    _say(lambda found: statements.severity_sentence(found, metric))
+
+
+def likelihood() -> None:
+    """Print the ranking by bits per dimension, and what the end of the chain costs."""
+    _say(statements.likelihood_sentence)
+
+
+def losses() -> None:
+    """Print where the lowest test loss stands by FID."""
+    _say(statements.loss_sentence)
+
+
+def _say(sentence: Callable[[Results], str]) -> None:
+    print(sentence(results()) + "\n")
 
 
 def claims() -> None:
@@ -94,20 +92,41 @@ def claims() -> None:
          f"{METRICS[claim.metric].title} {better.show()} against {worse.show()}: {verdict}"]
         for claim, better, worse, verdict in decided(results())
     ]  # fmt: skip
-    if rows:
-        header = ["the better", "the worse", "claimed in", "here"]
-        table(header, rows, "tbl-claims", "What the earlier reports found, and whether it holds here.", ":--")
-        provenance([_artifacts().summary], "summarize")
+    if not rows:
+        placeholder("tbl-claims", "none of the variants that the earlier reports compared has been measured.")
+        return
+    header = ["the better", "the worse", "claimed in", "here"]
+    table(header, rows, "tbl-claims", "What the earlier reports found, and whether it holds here.", ":--")
+    provenance([results().artifacts.summary], "summarize")
 
 
 def missing() -> None:
-    """Print a warning that names the variants without results, where there are any."""
-    if names := results().missing():
-        print("::: {.callout-warning}\n## Results are missing\n")
-        print(
-            f"{join([f'`{name}`' for name in names])} of `params.yaml` has no results yet; `make report` makes them.\n"
+    """Print a warning that names the variants and studies without results, or whose results are out of date."""
+    found = results()
+    if names := found.missing():
+        listed = join([f"`{name}`" for name in names])
+        warning(
+            "Results are missing",
+            f"`params.yaml` asks for {listed}, of which there are none: `make report` makes them.",
         )
-        print(":::\n")
+    asked = found.params.studies
+    old = [
+        *(name for name in found.params.variants if outdated(found.artifacts, VARIANT_STAGES, name)),
+        *(name for name in (*asked.trained, *asked.untrained) if outdated(found.artifacts, STUDY_STAGES, name)),
+    ]
+    if old:
+        listed = join([f"`{name}`" for name in old])
+        warning("Results are out of date", f"{listed} ran with other parameters than `params.yaml` has now. {RENEW}")
+
+
+RENEW = "`make report` brings them up to date."
+
+
+def _warn_if_outdated(stages: Sequence[str], name: str) -> None:
+    """Print which parameters of a variant or a study have changed since it ran, where any have."""
+    if changes := outdated(results().artifacts, stages, name):
+        listed = "; ".join(change.show() for change in changes)
+        warning("Out of date", f"What stands here was made with other parameters: {listed}. {RENEW}")
 
 
 def comparison(keys: Sequence[str], label: str, caption: str) -> None:
@@ -115,39 +134,43 @@ def comparison(keys: Sequence[str], label: str, caption: str) -> None:
 
     Real images have a row where they can be measured in the same way; a dagger marks distances of few images.
     """
+    _compare(results().variants, keys, label, caption)
+
+
+def everything() -> None:
+    """Print one table of all that was measured of all variants, which a reader of the HTML can sort by any column."""
+    print("::: {.sortable}\n")
+    _compare(
+        list(results().params.variants), list(METRICS), "tbl-everything",
+        f"Everything that was measured of every variant, with {confidence()} intervals; the best of each column among "
+        "the variants of the main comparison is bold. @tbl-definitions says what each metric is.",
+    )  # fmt: skip
+    print(":::\n")
+
+
+def _compare(variants: Sequence[str], keys: Sequence[str], label: str, caption: str) -> None:
     found = results()
-    used = [key for key in keys if found.ranked(key)]
+    used = [key for key in keys if any(found.find(variant, key) for variant in variants)]
+    if not used:
+        placeholder(label, "none of its metrics has been measured; `make report` measures them.")
+        return
+    best = {key: ranked[0] for key in used if (ranked := found.ranked(key))}
+    old = {variant for variant in variants if outdated(found.artifacts, VARIANT_STAGES, variant)}
     header = ["variant", *(METRICS[key].title for key in used)]
-    rows = [[f"`{variant}`", *(_cell(found, variant, key) for key in used)] for variant in found.variants]
+    rows = [
+        [
+            f"`{variant}`{'‡' if variant in old else ''}",
+            *(best_cell(found.find(variant, key), best.get(key)) for key in used),
+        ]
+        for variant in variants
+    ]
     real = [found.real(key) for key in used]
     if any(real):
         rows.append(["*real images*", *(measurement.show() if measurement else "–" for measurement in real)])
     table(header, rows, label, caption)
+    if old:
+        print("‡ Made with other parameters than `params.yaml` has now.\n")
     provenance([found.artifacts.summary, *([found.artifacts.real] if any(real) else [])], "summarize")
-
-
-def _cell(found: Results, variant: str, key: str) -> str:
-    measurement = found.find(variant, key)
-    if measurement is None:
-        return "–"
-    text = measurement.show()
-    if METRICS[key].better and measurement == found.ranked(key)[0]:
-        text = f"**{text}**"
-    if measurement.of_few_images:
-        text += "†"
-    return f"{text} {bracketed(interval(measurement))}".strip()
-
-
-def bracketed(bounds: str) -> str:
-    """An interval in brackets as the page styles it: small, and its brackets no link."""
-    return f"[\\{bounds[:-1]}\\]]{{.interval}}" if bounds else ""
-
-
-def interval(measurement: Measurement) -> str:
-    """The 95 % interval in brackets, or nothing for what is not estimated from a sample."""
-    if measurement.low == measurement.high:
-        return ""
-    return f"[{measurement.metric.show(measurement.low)}, {measurement.metric.show(measurement.high)}]"
 
 
 def measurements(variant: str) -> None:
@@ -155,10 +178,10 @@ def measurements(variant: str) -> None:
     found = results()
     present = [m for key in METRICS if (m := found.find(variant, key))]
     if not present:
-        print(f"`{variant}` has no results yet; `dvc repro evaluate@{variant}` makes them.\n")
+        placeholder(f"tbl-{variant}", f"`dvc repro evaluate@{variant}` measures it.")
         return
     rows = [[m.metric.title, m.show(), interval(m), str(m.n), str(m.trainings or "–")] for m in present]
-    header = ["metric", "value", "95 % interval", "n", "trainings"]
+    header = ["metric", "value", f"{confidence()} interval", "n", "trainings"]
     table(header, rows, f"tbl-{variant}", f"What was measured of `{variant}`.")
     provenance([found.artifacts.metrics(variant), found.artifacts.intervals(variant)], "evaluate")
 
@@ -167,28 +190,17 @@ def description(variant: str) -> None:
     """Print the four choices of a variant as a sentence."""
     block = results().params.variant(variant)
     print(
-        f"Degradation {_choice(block.train.degradation)}; predicts *{block.train.target}*; network "
-        f"{_choice(block.train.network)}; sampler {_choice(block.sample.sampler)} from the latent "
-        f"{_choice(block.sample.latent)}.\n"
+        f"Degradation {describe(block.train.degradation)}; predicts *{block.train.target}*; network "
+        f"{describe(block.train.network)}; sampler {describe(block.sample.sampler)} from the latent "
+        f"{describe(block.sample.latent)}.\n"
     )
-
-
-def _choice(choice: Choice) -> str:
-    def show(value: Any) -> str:
-        if isinstance(value, dict):
-            return _choice(Choice.model_validate(value))
-        return (
-            str(value).lower() if isinstance(value, bool) else f"{value:g}" if isinstance(value, float) else str(value)
-        )
-
-    options = ", ".join(f"{name} {show(value)}" for name, value in choice.options.items())
-    return f"`{choice.name}`" + (f" ({options})" if options else "")
 
 
 def variants() -> None:
     """Print one section for every variant of params.yaml, in its order: choices, metrics and pictures."""
     for variant in results().variants:
         print(f"## {variant} {{#sec-{variant}}}\n")
+        _warn_if_outdated(VARIANT_STAGES, variant)
         description(variant)
         measurements(variant)
         for name in pictures(results().params, variant):
@@ -197,26 +209,36 @@ def variants() -> None:
 
 def studies() -> None:
     """Print one section for every study of params.yaml: its figure, and its table or that of its variants."""
-    found = results()
-    asked = found.params.studies
-    for key in (*asked.trained, *asked.untrained):
+    asked = results().params.studies
+    for key, block in {**asked.trained, **asked.untrained}.items():
         print(f"## {_heading(key)} {{#sec-study-{key}}}\n")
-        block = {**asked.untrained, **asked.trained}[key]
+        _warn_if_outdated(STUDY_STAGES, key)
         if isinstance(block, VariantStudy):
-            print(f"Study {_choice(block)} of `{block.variant}`.\n")
+            print(f"Study {describe(block)} of `{block.variant}`.\n")
         figure(f"study-{key}")
         _study_table(key)
-    for key, comparison in asked.compared.items():
+    for key, compared in asked.compared.items():
         print(f"## {_heading(key)} {{#sec-study-{key}}}\n")
         figure(f"study-{key}")
-        used = [metric for metric in METRICS if any(found.find(variant, metric) for variant in comparison.variants)]
-        rows = [
-            [METRICS[metric].title, *(_plain_cell(found, variant, metric) for variant in comparison.variants)]
-            for metric in used
-        ]
-        caption = f"{comparison.title[0].upper()}{comparison.title[1:]}, with 95 % intervals."
-        table(["metric", *(f"`{variant}`" for variant in comparison.variants)], rows, f"tbl-study-{key}", caption)
-        provenance([found.artifacts.summary], "summarize")
+        _compared_table(key, compared)
+
+
+def _compared_table(key: str, compared: Comparison) -> None:
+    """Print the metrics of the variants that a study sets side by side, one row a metric."""
+    found = results()
+    for variant in compared.variants:
+        _warn_if_outdated(VARIANT_STAGES, variant)
+    rows = [
+        [METRICS[metric].title, *(plain_cell(found.find(variant, metric)) for variant in compared.variants)]
+        for metric in METRICS
+        if any(found.find(variant, metric) for variant in compared.variants)
+    ]
+    if not rows:
+        placeholder(f"tbl-study-{key}", "none of its variants has been measured; `make report` measures them.")
+        return
+    caption = f"{_heading(compared.title)}, with {confidence()} intervals."
+    table(["metric", *(f"`{variant}`" for variant in compared.variants)], rows, f"tbl-study-{key}", caption)
+    provenance([found.artifacts.summary], "summarize")
 
 
 def _heading(key: str) -> str:
@@ -224,102 +246,51 @@ def _heading(key: str) -> str:
     return words[0].upper() + words[1:]
 
 
-def _plain_cell(found: Results, variant: str, key: str) -> str:
-    measurement = found.find(variant, key)
-    return f"{measurement.show()} {interval(measurement)}".strip() if measurement else "–"
-
-
 def _study_table(key: str) -> None:
     """Print the table of a study; the shares of classes stand in its figure."""
-    path = _artifacts().study(key) / "table.csv"
+    path = results().artifacts.study(key) / "table.csv"
     if not path.exists():
         return
     found = pd.read_csv(path)
     shown = [name for name in map(str, found.columns) if not name.removeprefix("class_").isdigit()]
-    rows = [[_value(row[name]) for name in shown] for row in found.to_dict("records")]
+    rows = [[value(row[name]) for name in shown] for row in found.to_dict("records")]
     header = [name.replace("_", " ") for name in shown]
     table(header, rows, f"tbl-study-{key}", f"{_heading(key)}: the numbers.")
     provenance([path], "study")
 
 
-def _value(value: Any) -> str:
-    if pd.isna(value):
-        return "–"
-    if isinstance(value, str):
-        return value
-    return f"{value:.0f}" if float(value).is_integer() else f"{value:.3g}"
-
-
 def uniqueness() -> None:
     """Print how much of an image its z_T still tells, by degradation."""
     found = results()
-    rows, sources, seen = [], [], set[str]()
+    first: dict[str, str] = {}
     for variant in found.variants:
-        degradation = found.params.variant(variant).train.degradation
-        path = found.artifacts.uniqueness(variant)
-        if path.exists() and degradation.model_dump_json() not in seen:
-            seen.add(degradation.model_dump_json())
-            values = pd.read_csv(path).to_dict("records")[0]
-            sources.append(path)
-            rows.append([f"`{variant}`", *(_value(values.get(name)) for name in UNIQUENESS)])
-    if rows:
-        table(
-            ["degradation of", *UNIQUENESS.values()], rows, "tbl-uniqueness",
-            "How much of an image its $z_T$ still tells, as shares of test images.",
-        )  # fmt: skip
-        provenance(sources, "normality")
-
-
-def costs() -> None:
-    """Print what each variant cost, on the machine it ran on."""
-    found = results()
-    rows = []
-    for variant in found.params.variants:
-        path = found.artifacts.run(variant)
-        entries: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-        train = entries.get("train", {})
-        minutes = [
-            f"{entries[s]['seconds'] / 60:.1f}" if s in entries else "–" for s in ("train", "sample", "evaluate")
-        ]
-        size = [f"{train[k] / 1e6:.{d}f}" if k in train else "–" for k, d in (("parameters", 2), ("multiply_adds", 0))]
-        each = [
-            f"{1000 * entries[s]['seconds'] / entries[s]['images']:.1f}" if s in entries else "–"
-            for s in ("train", "sample")
-        ]
-        machine = f"{train['device']}, {train['precision']}" if train else "–"
-        rows.append([f"`{variant}`", *size, *minutes, *each, machine])
-    header = [
-        "variant", "parameters, M", "multiply–adds, M", "train, min", "sample, min", "evaluate, min",
-        "train 1000, s", "sample 1000, s", "machine",
-    ]  # fmt: skip
-    table(
-        header, rows, "tbl-costs",
-        "What each variant cost: all of its trainings, one process a variant; multiply–adds of one forward pass; "
-        "seconds for 1000 images seen in training, and for 1000 sampled, restorations and strips included.",
-    )  # fmt: skip
-    provenance([found.artifacts.run(variant) for variant in found.params.variants], "train, sample, evaluate")
-
-
-def parameters() -> None:
-    """Print the parameters of the run, as params.yaml has them."""
-    text = _artifacts().params.read_text()
-    print(f"```yaml\n{text}```\n")
+        if found.artifacts.uniqueness(variant).exists():
+            first.setdefault(found.params.variant(variant).train.degradation.model_dump_json(), variant)
+    if not first:
+        placeholder("tbl-uniqueness", "`dvc repro normality` measures it.")
+        return
+    sources = [found.artifacts.uniqueness(variant) for variant in first.values()]
+    measured: list[dict[str, Any]] = [dict(pd.read_csv(path).iloc[0]) for path in sources]
+    shown = {name: title for name, title in UNIQUENESS.items() if any(name in values for values in measured)}
+    rows = [
+        [f"`{variant}`", *(value(values.get(name)) for name in shown)]
+        for variant, values in zip(first.values(), measured, strict=True)
+    ]
+    caption = "How much of an image its $z_T$ still tells, as shares of test images."
+    table(["degradation of", *shown.values()], rows, "tbl-uniqueness", caption)
+    provenance(sources, "normality")
 
 
 def definitions() -> None:
-    """Print what each metric is, and which way is better."""
+    """Print what each metric that was measured is, and which way is better."""
     words = {"lower": "lower is better", "higher": "higher is better", None: "neither lower nor higher is better"}
-    rows = [[metric.title, f"{metric.meaning}; {words[metric.better]}"] for metric in METRICS.values()]
+    measured = set(results().table["metric"])
+    rows = [
+        [metric.title, f"{metric.meaning}; {words[metric.better]}"]
+        for metric in METRICS.values()
+        if metric.key in measured or not measured
+    ]
     table(["metric", "what it is"], rows, "tbl-definitions", "The metrics.", ":--")
-
-
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], label: str, caption: str, align: str = "--:") -> None:
-    """Print a Markdown table with a label and a caption; all columns but the first are aligned as `align` says."""
-    print("| " + " | ".join(header) + " |")
-    print("|" + "|".join([":--", *[align] * (len(header) - 1)]) + "|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
-    print(f"\n: {caption} {{#{label}}}\n")
 
 
 def floor_sentence() -> None:
@@ -334,13 +305,17 @@ def floor_sentence() -> None:
 
 
 def classifier_sentence() -> None:
-    """Print how good the classifier is, and which one it is."""
-    path = _artifacts().classifier_metrics
+    """Print how good the classifier is, what it tells apart, and which one it is."""
+    path = results().artifacts.classifier_metrics
     if not path.exists():
         print("The classifier has not been trained yet; `dvc repro classifier` trains it.\n")
         return
     entry = json.loads(path.read_text())
+    task = (
+        "by how much they were turned, as the images have no labels" if entry.get("task") == "rotation" else "by class"
+    )
     print(
-        f"The classifier is right about {100 * entry['test_accuracy']:.2f} % of {entry['test_images']} test images "
-        f"(weights with SHA-256 `{entry['sha256'][:12]}…`); every number that depends on it was computed with it.\n"
+        f"The classifier tells images apart {task}. It is right about {100 * entry['test_accuracy']:.2f} % of "
+        f"{entry['test_images']} test images (weights with SHA-256 `{entry['sha256'][:12]}…`); every number that "
+        "depends on it was computed with it.\n"
     )

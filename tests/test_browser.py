@@ -1,0 +1,228 @@
+"""The rendered report in a real browser: nothing broken, nothing too wide, everything reachable."""
+
+import asyncio
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tornado.websocket import WebSocketClientConnection, websocket_connect
+
+from thaw.reporting.render import render
+
+ROOT = Path(__file__).parents[1]
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
+AXE = Path(os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js"))
+"""axe-core from npm, which tests for accessibility; AXE_CORE names its file where it is installed elsewhere."""
+COPIED = ("figures", "metrics", "plots", "reference", "report", "runs", "studies", "dvc.lock", "dvc.yaml",
+          "params.yaml", "pyproject.toml", "requirements.lock", "data/published.csv")  # fmt: skip
+SECONDS = 300
+"""How long the browser may take to answer before it counts as hung."""
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium")
+
+
+class Browser:
+    """A tab of a Chromium whose profile is in a folder, driven by the DevTools protocol."""
+
+    def __init__(self, folder: Path) -> None:
+        self.loop = asyncio.new_event_loop()
+        self.said: list[dict[str, Any]] = []
+        self.session = ""
+        self.count = 0
+        self.socket = self._run(self._connect(folder / "DevToolsActivePort"))
+        tab = self.call("Target.createTarget", url="about:blank")["targetId"]
+        self.session = self.call("Target.attachToTarget", targetId=tab, flatten=True)["sessionId"]
+        for domain in ("Page", "Runtime", "Log"):
+            self.call(f"{domain}.enable")
+
+    def _run(self, work: Awaitable[Any]) -> Any:
+        return self.loop.run_until_complete(asyncio.wait_for(work, SECONDS))
+
+    async def _connect(self, port_file: Path) -> WebSocketClientConnection:
+        while not (port_file.exists() and len(written := port_file.read_text().split("\n")) > 1):
+            await asyncio.sleep(0.1)
+        return await websocket_connect(f"ws://127.0.0.1:{written[0]}{written[1]}", max_message_size=2**30)
+
+    async def _ask(self, message: dict[str, Any]) -> dict[str, Any]:
+        await self.socket.write_message(json.dumps(message))
+        return await self._until(lambda said: said.get("id") == message["id"])
+
+    async def _until(self, wanted: Callable[[dict[str, Any]], bool]) -> dict[str, Any]:
+        """The next message of the browser that is wanted; the others are kept in `said`."""
+        while True:
+            message: dict[str, Any] = json.loads(str(await self.socket.read_message()))
+            self.said.append(message)
+            if wanted(message):
+                return message
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Ask something of the browser and give its answer."""
+        self.count += 1
+        message = {"id": self.count, "method": method, "params": parameters}
+        if self.session:
+            message["sessionId"] = self.session
+        answer = self._run(self._ask(message))
+        assert "error" not in answer, answer
+        return dict(answer["result"])
+
+    def open(self, page: Path, width: int, **media: str) -> None:
+        """Load a page from its file, in a window of this width and with these media features."""
+        self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1,
+                  mobile=width < 600)  # fmt: skip
+        features = [{"name": name.replace("_", "-"), "value": value} for name, value in media.items()]
+        self.call("Emulation.setEmulatedMedia", features=features)
+        self.said.clear()
+        self.call("Page.navigate", url=page.as_uri())
+        if not any(said.get("method") == "Page.loadEventFired" for said in self.said):
+            self._run(self._until(lambda said: said.get("method") == "Page.loadEventFired"))
+
+    def tell(self, script: str) -> Any:
+        """The value of an expression in the page."""
+        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def press(self, key: str) -> None:
+        """Press a key and let it go."""
+        code = {"Enter": 13, "Escape": 27}[key]
+        text = {"text": "\r"} if key == "Enter" else {}
+        for kind in ("keyDown", "keyUp"):
+            self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
+
+    def problems(self) -> list[dict[str, Any]]:
+        """What the console has said since the page was opened."""
+        self.tell("new Promise((done) => setTimeout(done, 200))")
+        spoken = ("Runtime.exceptionThrown", "Runtime.consoleAPICalled", "Log.entryAdded")
+        return [said for said in self.said if said.get("method") in spoken]
+
+
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the committed results, by the plain renderer."""
+    root = tmp_path_factory.mktemp("project")
+    for name in COPIED:
+        (root / name).parent.mkdir(exist_ok=True)
+        if (ROOT / name).is_dir():
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("_*book", ".quarto"))
+        else:
+            shutil.copy(ROOT / name, root / name)
+    return render(root / "report", root / "index.html")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    flags = ("--headless=new", "--no-sandbox", "--disable-gpu", "--remote-debugging-port=0")
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
+        command = [str(CHROMIUM), *flags, f"--user-data-dir={folder}", "about:blank"]
+        process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        try:
+            yield Browser(Path(folder))
+        finally:
+            process.terminate()
+            process.wait()
+
+
+def test_nothing_is_broken(report: Path, browser: Browser) -> None:
+    browser.open(report, 1280)
+    assert browser.problems() == []
+    broken = "[...document.images].filter((i) => !i.complete || !i.naturalWidth).map((i) => i.alt)"
+    assert browser.tell("document.images.length") > 20
+    assert browser.tell(broken) == []
+    assert browser.tell("[...document.images].filter((i) => !i.alt.trim()).length") == 0
+    assert "?@" not in browser.tell("document.body.innerText")
+    arriving = (
+        "[...document.querySelectorAll('a[href^=\"#\"]')].filter((a) => !document.getElementById(a.hash.slice(1)))"
+    )
+    assert browser.tell(f"{arriving}.map((a) => a.hash)") == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+def test_nothing_is_wider_than_the_window(report: Path, browser: Browser, width: int) -> None:
+    browser.open(report, width)
+    assert browser.tell("document.documentElement.scrollWidth") <= width
+
+
+COLUMN = """((name) => {
+  const table = document.querySelector('.sortable table');
+  const index = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent === name);
+  return [table.tHead.rows[0].cells[index].getAttribute('aria-sort'),
+          [...table.tBodies[0].rows].map((row) => row.cells[index].textContent.trim())];
+})"""
+TITLE = "[...document.querySelectorAll('.sortable th button')].find((b) => b.textContent === '%s')"
+
+
+def column(browser: Browser, name: str) -> tuple[str, list[str]]:
+    order, cells = browser.tell(f"{COLUMN}('{name}')")
+    return order, cells
+
+
+def test_the_table_of_everything_is_sorted_by_the_keyboard(report: Path, browser: Browser) -> None:
+    browser.open(report, 1280)
+    name = "FID (classifier)"
+    unsorted, before = column(browser, name)
+    assert unsorted == "none"
+    for order, sign in (("ascending", 1), ("descending", -1)):
+        browser.tell(f"{TITLE % name}.focus()")
+        browser.press("Enter")
+        said, cells = column(browser, name)
+        numbers = [float(cell.split("†")[0].split()[0]) for cell in cells if cell != "–"]
+        assert said == order
+        assert numbers == sorted(numbers, key=lambda number: sign * number)
+        assert all(cell == "–" for cell in cells[len(numbers) :]), "what is absent comes last in either order"
+        assert sorted(cells) == sorted(before)
+    browser.tell(f"{TITLE % 'variant'}.click()")
+    assert column(browser, name)[0] == "none"
+    variants = column(browser, "variant")[1]
+    assert variants == sorted(variants)
+
+
+def test_a_picture_is_enlarged_and_put_back(report: Path, browser: Browser) -> None:
+    browser.open(report, 1280)
+    browser.tell("document.querySelector('.enlarge').focus()")
+    browser.press("Enter")
+    shown = "document.querySelector('dialog')?.open"
+    assert browser.tell(shown) is True
+    assert browser.tell("document.querySelector('dialog img').alt === document.querySelector('.enlarge img').alt")
+    browser.press("Escape")
+    assert browser.tell(shown) is False
+    assert browser.tell("document.activeElement === document.querySelector('.enlarge')")
+
+
+def test_the_theme_is_the_system_s_until_the_button_says_otherwise(report: Path, browser: Browser) -> None:
+    paper = "getComputedStyle(document.body).backgroundColor"
+    browser.open(report, 1280, prefers_color_scheme="light")
+    light = browser.tell(paper)
+    browser.open(report, 1280, prefers_color_scheme="dark")
+    dark = browser.tell(paper)
+    assert light != dark
+    browser.tell("document.querySelector('.theme').click()")
+    assert browser.tell(paper) == light
+    browser.tell("document.querySelector('.theme').click()")
+    assert browser.tell(paper) == dark
+
+
+def test_what_moves_stands_still_for_who_asked_for_that(report: Path, browser: Browser) -> None:
+    visible = "[...document.querySelectorAll('%s')].filter((e) => e.offsetParent !== null).length"
+    browser.open(report, 1280, prefers_reduced_motion="no-preference")
+    if not browser.tell("document.querySelectorAll('.moving').length"):
+        pytest.skip("nothing moves in these results")
+    assert browser.tell(visible % ".moving") > 0
+    assert browser.tell(visible % ".still") == 0
+    browser.open(report, 1280, prefers_reduced_motion="reduce")
+    assert browser.tell(visible % ".moving") == 0
+    assert browser.tell(visible % ".still") > 0
+
+
+@pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there; AXE_CORE names its axe.min.js")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(report: Path, browser: Browser, scheme: str) -> None:
+    browser.open(report, 1280, prefers_color_scheme=scheme)
+    browser.tell(f"{AXE.read_text()};0")
+    found = browser.tell("axe.run().then((all) => all.violations.map((v) => [v.id, v.impact, v.nodes.length]))")
+    assert [violation for violation in found if violation[1] in ("serious", "critical")] == []
