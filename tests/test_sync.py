@@ -8,7 +8,7 @@ import pytest
 
 from thaw.artifacts import Artifacts
 from thaw.params import read_params, read_yaml
-from thaw.pipeline import outdated
+from thaw.pipeline.status import outdated
 from thaw.reporting.results import pictures
 
 ARTIFACTS = Artifacts(Path(__file__).parents[1])
@@ -39,8 +39,11 @@ def test_metrics_intervals_and_summary_agree(variant: str) -> None:
 
 def test_every_figure_has_its_caption_and_its_artifacts() -> None:
     captions = json.loads((ARTIFACTS.figures / "captions.json").read_text())
-    assert {path.stem for path in ARTIFACTS.figures.glob("*.png")} == set(captions)
+    drawn = {path.stem: path.suffix for path in ARTIFACTS.figures.iterdir() if path.suffix != ".json"}
+    assert set(drawn) == set(captions)
     for name, entry in captions.items():
+        assert drawn[name] == (".webp" if "still" in entry else ".png")
+        assert entry.get("still", name) in captions
         assert entry["caption"], name
         assert entry["alt"], name
         for source in entry["sources"]:

@@ -1,13 +1,22 @@
 """What a figure is to the rest of the report."""
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
-WIDTH = 7.0
-"""Of a full-width figure, in inches."""
+WIDTH = 6.5
+"""Of a full-width figure in inches, about that of the text on a page, so that type is printed in its own size."""
+SMALL = 7.5
+"""The size of the smallest type, in points."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +29,58 @@ class Drawing:
     sources: list[Path]
 
 
+@dataclass(frozen=True)
+class Animation:
+    """A moving picture: its frames, each shown for some milliseconds, and what a Drawing says of itself.
+
+    `still` is the name of the figure that stands for it where nothing moves.
+    """
+
+    frames: list[Figure]
+    milliseconds: list[int]
+    still: str
+    caption: str
+    alt: str
+    sources: list[Path]
+
+
 def nth_color(number: int) -> str:
     """A colour of the style in force; a name such as C0 would be looked up when the figure is saved, under another."""
-    return to_hex(f"C{number}")
+    colors: list[str] = mpl.rcParams["axes.prop_cycle"].by_key()["color"]
+    return to_hex(colors[number % len(colors)])
+
+
+def nth_line(number: int) -> dict[str, Any]:
+    """The colour and the dashes of the nth line of a chart, for one that is drawn in several pieces or panels."""
+    entries = list(mpl.rcParams["axes.prop_cycle"])
+    return dict(entries[number % len(entries)])
+
+
+def readable_log_axis(axis: Any, low: float, high: float) -> None:
+    """Plain numbers on a logarithmic axis from `low` to `high`: powers of ten, and what lies between if few fit."""
+    decades = np.log10(high / low) if low > 0 else 9.0
+    if decades < 0.7:
+        axis.set_major_locator(MaxNLocator(4))
+        axis.set_minor_locator(NullLocator())
+        axis.set_major_formatter("{x:g}")
+        return
+    subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 2.5 else (1.0,)
+    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_minor_locator(NullLocator())
+    if decades < 4:
+        axis.set_major_formatter("{x:g}")
+
+
+def shares(
+    panel: Axes, values: npt.NDArray[Any], rows: Sequence[str], columns: Iterable[object], darkest: float
+) -> None:
+    """A table of shares in per cent, with darker cells for larger ones; `darkest` is the share from which all are."""
+    panel.imshow(values, cmap="Blues", vmin=0, vmax=darkest, aspect="auto")
+    for y, x in np.ndindex(*values.shape):
+        color = "white" if values[y, x] > 0.6 * darkest else "black"
+        panel.text(x, y, f"{100 * values[y, x]:.0f}", ha="center", va="center", fontsize=SMALL, color=color)
+    panel.set_yticks(range(len(rows)), rows)
+    panel.set_xticks(range(values.shape[1]), [str(column) for column in columns])
+    panel.grid(False)
+    panel.tick_params(length=0)
+    panel.spines[:].set_visible(False)

@@ -1,4 +1,4 @@
-"""The figures that take a score apart: by severity, by t, by term, by class, by the number of samples, by sample."""
+"""The figures that take a score apart: by severity, by t, by term, by class, by the number of samples."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,20 +7,21 @@ from typing import Any
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from thaw.artifacts import Artifacts
 from thaw.params import Params
-from thaw.reporting.drawing import WIDTH, Drawing, nth_color
+from thaw.reporting.drawing import SMALL, WIDTH, Drawing, nth_color, nth_line, readable_log_axis
+from thaw.reporting.drawing import shares as draw_shares
 from thaw.reporting.families import by_family, existing
 from thaw.reporting.results import join
-from thaw.reporting.tiles import draw_tiles
-from thaw.sheets import read_sheet
 
 SCORES = {"rmse": "RMSE", "ssim": "SSIM", "psnr": "PSNR (dB)", "class_preservation": "class kept"}
 STYLES = {"iterative": "-", "direct": ":"}
+LONGEST_BAR = 1.8
+"""Of the median bar; a longer one is cut, so that it does not squash the others."""
 
 
 def _with_rows(params: Params, path: Callable[[str], Path]) -> dict[str, pd.DataFrame]:
@@ -30,20 +31,19 @@ def _with_rows(params: Params, path: Callable[[str], Path]) -> dict[str, pd.Data
 
 
 def _panels(params: Params, tables: dict[str, pd.DataFrame], rows: int, height: float) -> tuple[Figure, Any, Any]:
-    """A figure with a column of `rows` panels for each family, and the variants of each family."""
+    """A figure with a column of `rows` panels for each family, legends below, and the variants of each family."""
     families = by_family(params, tables)
-    figure, axes = plt.subplots(
-        rows, len(families), figsize=(WIDTH, height), squeeze=False, sharex="all" if rows > 1 else False, sharey="row"
-    )
-    for column, name in zip(axes[0], families, strict=True):
-        column.set_title(name)
+    legend = 0.2 + 0.165 * max(len(variants) for variants in families.values())
+    figure = plt.figure(figsize=(WIDTH, rows * height + legend))
+    above, below = figure.subfigures(2, 1, height_ratios=[rows * height, legend], squeeze=False)[:, 0]
+    axes = above.subplots(rows, len(families), squeeze=False, sharex="col", sharey="row")
+    names = below.subplots(1, len(families), squeeze=False)[0]
+    for column, panel, (name, variants) in zip(axes.T, names, families.items(), strict=True):
+        column[0].set_title(name.replace(", ", ",\n"))
+        lines = [Line2D([], [], label=variant, **nth_line(number)) for number, variant in enumerate(variants)]
+        panel.legend(handles=lines, loc="upper left", fontsize=SMALL, handlelength=1.6, borderaxespad=0)
+        panel.axis("off")
     return figure, axes, families
-
-
-def _legends(axes: Any) -> None:
-    """A legend below each column, of the lines that have a name."""
-    for panel in axes[-1]:
-        panel.legend(loc="upper left", bbox_to_anchor=(0, -0.32), fontsize=6.5, handlelength=1.2)
 
 
 def severity(artifacts: Artifacts, params: Params) -> Drawing | None:
@@ -53,15 +53,14 @@ def severity(artifacts: Artifacts, params: Params) -> Drawing | None:
         return None
     known = pd.concat(tables.values())
     metrics = [metric for metric in SCORES if (known["metric"] == metric).any()]
-    figure, axes, families = _panels(params, tables, len(metrics), 1.2 + 1.65 * len(metrics))
+    figure, axes, families = _panels(params, tables, len(metrics), 1.6)
     for column, variants in zip(axes.T, families.values(), strict=True):
         for color, variant in enumerate(variants):
             for panel, metric in zip(column, metrics, strict=True):
                 for restoration, style in STYLES.items():
                     table = tables[variant]
                     found = table[(table["metric"] == metric) & (table["restoration"] == restoration)]
-                    name = variant if restoration == "iterative" else None
-                    panel.plot(found["tau"], found["value"], style, color=nth_color(color), label=name, linewidth=1.2)
+                    panel.plot(found["tau"], found["value"], style, color=nth_color(color), linewidth=1.1)
                     if restoration == "iterative":
                         panel.fill_between(
                             found["tau"], found["low"], found["high"], color=nth_color(color), alpha=0.15, linewidth=0
@@ -69,13 +68,12 @@ def severity(artifacts: Artifacts, params: Params) -> Drawing | None:
     for row, metric in zip(axes, metrics, strict=True):
         row[0].set_ylabel(SCORES[metric])
     for panel in axes[-1]:
-        panel.set_xlabel("severity t/T")
-    _legends(axes)
+        panel.set_xlabel("severity $t/T$")
     count = int(known["n"].iloc[0])
     return Drawing(
         figure,
         f"Restorations of {count} test images by the severity t/T that they were degraded to: by the variant's own "
-        "sampler (solid, with 95 % intervals) and directly, by one answer of the network (dotted). Of the "
+        "sampler (solid, with their intervals) and directly, by one answer of the network (dotted). Of the "
         "first training of each variant.",
         f"Line charts of {join([SCORES[m] for m in metrics])} against t/T, a column each for {join(list(families))}.",
         [artifacts.severity(variant) for variant in tables],
@@ -87,20 +85,19 @@ def test_loss(artifacts: Artifacts, params: Params) -> Drawing | None:
     tables = _with_rows(params, artifacts.test_loss)
     if not tables:
         return None
-    figure, axes, families = _panels(params, tables, 1, 4.2)
+    figure, axes, families = _panels(params, tables, 1, 2.9)
     for panel, variants in zip(axes[0], families.values(), strict=True):
         for variant in variants:
             table = tables[variant]
-            line = panel.plot(table["tau"], table["test_loss"], label=variant, linewidth=1.2)[0]
+            line = panel.plot(table["tau"], table["test_loss"], linewidth=1.2)[0]
             panel.fill_between(
                 table["tau"], table["low"], table["high"], color=line.get_color(), alpha=0.15, linewidth=0
             )
-        panel.set(yscale="log", xlabel="t/T")
+        panel.set(yscale="log", xlabel="$t/T$")
     axes[0, 0].set_ylabel("test loss")
-    _legends(axes)
     return Drawing(
         figure,
-        "The squared error of the network's answer on test images by t/T, with 95 % intervals. The mean over t, which "
+        "The squared error of the network's answer on test images by t/T, with their intervals. The mean over t, which "
         "is the test loss, depends on how many steps a schedule spends where the answer is easy.",
         f"Line charts of the loss against t/T on a logarithmic scale, one for each of {join(list(families))}.",
         [artifacts.test_loss(variant) for variant in tables],
@@ -112,40 +109,44 @@ def likelihood(artifacts: Artifacts, params: Params) -> Drawing | None:
     tables = _with_rows(params, artifacts.likelihood)
     if not tables:
         return None
-    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.3 + 0.27 * len(tables)), width_ratios=(1.2, 1))
-    _terms(left, tables)
+    figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.7 + 0.26 * len(tables)), width_ratios=(1, 1))
+    for table in tables.values():
+        terms = table[table["term"] == "L_t"]
+        left.plot((terms["first_t"] + terms["last_t"]) / 2, terms["per_step"], linewidth=1.2)
+    left.set(xscale="log", yscale="log", xlabel="$t$", ylabel="bits per dimension and step", title="$L_{t-1}$ by step")
+    parts = {
+        name: np.array([table.loc[table["term"] == term, "bits"].sum() for table in tables.values()])
+        for term, name in (("L_0", "$L_0$"), ("L_t", r"$\sum L_{t-1}$"), ("L_T", "$L_T$"))
+    }
+    totals = sum(parts.values(), np.zeros(len(tables)))
+    end = min(totals.max(), LONGEST_BAR * float(np.median(totals)))
+    cut = totals > end
     bottom = np.zeros(len(tables))
-    for number, (term, name) in enumerate((("L_0", "L₀"), ("L_t", "Σ L_t−1"), ("L_T", "L_T"))):
-        sums = np.array([table.loc[table["term"] == term, "bits"].sum() for table in tables.values()])
-        right.barh(range(len(tables)), sums, left=bottom, label=name, color=nth_color(number), height=0.7)
-        bottom += sums
-    for row, total in enumerate(bottom):
-        right.text(total, row, f" {total:.2f}", va="center", fontsize=7)
-    right.set(yticks=range(len(tables)), yticklabels=list(tables), xlabel="bits per dimension")
-    right.set_xlim(0, 1.15 * bottom.max())
-    right.tick_params(axis="y", labelsize=6.5)
+    for (name, values), shade in zip(parts.items(), ("#4d4d4d", "#a6a6a6", "#dedede"), strict=True):
+        right.barh(range(len(tables)), values, left=bottom, label=name, color=shade, height=0.62)
+        bottom += values
+    for row, (total, beyond) in enumerate(zip(totals, cut, strict=True)):
+        right.plot(-0.03 * end, row, clip_on=False, marker="s", markersize=5, color=nth_color(row))
+        right.text(min(total, end), row, f" {total:.2f}", va="center", fontsize=SMALL)
+        if beyond:
+            right.text(0.93 * end, row, "//", va="center", ha="center", fontsize=13, color="white", weight="bold")
+    right.set(yticks=range(len(tables)), yticklabels=list(tables), xlabel="bits per dimension", xlim=(0, end))
+    right.tick_params(axis="y", labelsize=SMALL, length=0, pad=9)
+    right.spines["left"].set_visible(False)
     right.invert_yaxis()
     right.grid(False)
-    right.legend(loc="upper left", bbox_to_anchor=(0, -0.15), ncols=3)
+    right.legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderaxespad=0.1, handlelength=1, columnspacing=1)
     count = int(next(iter(tables.values()))["n"].iloc[0])
+    note = " A bar with a break is longer than its picture; the number says how long." if cut.any() else ""
     return Drawing(
         figure,
-        f"The variational bound on {count} test images in bits per dimension: the terms L_t−1 a step (left), and L₀, "
-        "their sum and L_T (right), whose whole is the bound.",
+        f"The variational bound on {count} test images in bits per dimension: the terms L_t−1 a step (left, coloured "
+        f"as the squares beside the names), and L₀, their sum and L_T (right), whose whole is the bound.{note}",
         "A line chart of the terms against t on logarithmic scales, and stacked bars: "
-        + join([f"{variant} {total:.2f}" for variant, total in zip(tables, bottom, strict=True)])
+        + join([f"{variant} {total:.2f}" for variant, total in zip(tables, totals, strict=True)])
         + " bits per dimension.",
         [artifacts.likelihood(variant) for variant in tables],
     )
-
-
-def _terms(axes: Axes, tables: dict[str, pd.DataFrame]) -> None:
-    for number, table in enumerate(tables.values()):
-        terms = table[table["term"] == "L_t"]
-        axes.plot((terms["first_t"] + terms["last_t"]) / 2, terms["per_step"], color=nth_color(number),
-                  linestyle="-" if number < 8 else "--", linewidth=1.2, label=list(tables)[number])  # fmt: skip
-    axes.set(xscale="log", yscale="log", xlabel="t", ylabel="bits per dimension and step")
-    axes.legend(fontsize=6)
 
 
 def classes(artifacts: Artifacts, params: Params) -> Drawing | None:
@@ -156,17 +157,9 @@ def classes(artifacts: Artifacts, params: Params) -> Drawing | None:
     first = next(iter(tables.values()))
     rows = {"test images": first["test_images"], **{variant: table["share"] for variant, table in tables.items()}}
     shares = np.array(list(rows.values()))
-    figure, axes = plt.subplots(figsize=(WIDTH, 0.9 + 0.22 * len(rows)))
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=max(0.3, np.quantile(shares, 0.97)), aspect="auto")
-    for y, x in np.ndindex(*shares.shape):
-        dark = shares[y, x] > 0.6 * max(0.3, np.quantile(shares, 0.97))
-        axes.text(x, y, f"{100 * shares[y, x]:.0f}", ha="center", va="center", fontsize=6.5,
-                  color="white" if dark else "black")  # fmt: skip
-    axes.set(xticks=range(shares.shape[1]), xticklabels=first["class"], yticks=range(len(rows)), yticklabels=list(rows))
+    figure, axes = plt.subplots(figsize=(WIDTH, 0.7 + 0.21 * len(rows)))
+    draw_shares(axes, shares, list(rows), first["class"], max(0.3, float(np.quantile(shares, 0.97))))
     axes.set_xlabel("class, as the classifier sees it")
-    axes.tick_params(axis="y", labelsize=7, length=0)
-    axes.grid(False)
-    axes.spines[:].set_visible(False)
     commonest = [
         f"{name} most {first['class'].iloc[int(np.argmax(row))]}" for name, row in zip(rows, shares, strict=True)
     ]
@@ -184,18 +177,20 @@ def extrapolation(artifacts: Artifacts, params: Params) -> Drawing | None:
     tables = _with_rows(params, artifacts.extrapolation)
     if not tables:
         return None
-    figure, axes, families = _panels(params, tables, 1, 4.2)
+    figure, axes, families = _panels(params, tables, 1, 2.9)
     for panel, variants in zip(axes[0], families.values(), strict=True):
-        for variant in variants:
+        for number, variant in enumerate(variants):
             table = tables[variant]
-            points = panel.plot(1 / table["n"], table["fid_classifier"], "o", markersize=2.5, label=variant)[0]
-            slope, limit = np.polyfit(1 / table["n"], table["fit"], 1)
-            along = np.linspace(0, 1 / table["n"].min(), 50)  # on this scale a line is a curve
-            panel.plot(along, limit + slope * along, color=points.get_color(), linewidth=0.9)
-        panel.set(xlabel="1/n", xlim=(0, None), yscale="log")
+            color = nth_color(number)
+            panel.plot(1000 / table["n"], table["fid_classifier"], "o", markersize=2, color=color)
+            slope, limit = np.polyfit(1000 / table["n"], table["fit"], 1)
+            along = np.linspace(0, 1000 / table["n"].min(), 50)  # on this scale a line is a curve
+            panel.plot(along, limit + slope * along, **nth_line(number) | {"linewidth": 0.9})
+        panel.set(xlabel="$1000/n$", xlim=(0, None), yscale="log")
         panel.xaxis.set_major_locator(MaxNLocator(3))
+    known = pd.concat(tables.values())["fid_classifier"]
+    readable_log_axis(axes[0, 0].yaxis, known.min(), known.max())
     axes[0, 0].set_ylabel("FID (classifier)")
-    _legends(axes)
     limits = [f"{variant} {table['limit'].iloc[0]:.1f}" for variant, table in tables.items()]
     return Drawing(
         figure,
@@ -205,31 +200,3 @@ def extrapolation(artifacts: Artifacts, params: Params) -> Drawing | None:
         f"Points that fall on lines, one a variant. The limits: {join(limits)}.",
         [artifacts.extrapolation(variant) for variant in tables],
     )
-
-
-def confidence(artifacts: Artifacts, params: Params, variant: str) -> Drawing | None:
-    """The samples whose class the classifier is most and least sure of."""
-    return _sheet(
-        artifacts.sheet(variant, "confidence"), params, ["surest", "", "least sure", ""],
-        f"The samples of `{variant}` whose class the classifier is surest of (two rows), and those of which it is "
-        "least sure: the best and the worst, chosen by a measure and not by hand.",
-        f"Four rows of images generated by {variant}.",
-    )  # fmt: skip
-
-
-def neighbours(artifacts: Artifacts, params: Params, variant: str) -> Drawing | None:
-    """Samples above the training images that are nearest to them."""
-    return _sheet(
-        artifacts.sheet(variant, "neighbours"), params, ["surest", "nearest training", "any", "nearest training"],
-        f"Samples of `{variant}`, the surest and some that nobody chose, each above the training image that is nearest "
-        "to it pixel by pixel. A model that had learned its images by heart would show the same picture twice.",
-        f"Two pairs of rows: images generated by {variant}, and below each a similar training image.",
-    )  # fmt: skip
-
-
-def _sheet(path: Path, params: Params, rows: list[str], caption: str, alt: str) -> Drawing | None:
-    if not path.exists():
-        return None
-    figure, axes = plt.subplots(figsize=(WIDTH * 0.85, 2.6))
-    draw_tiles(axes, read_sheet(path, params.data.size), rows)
-    return Drawing(figure, caption, alt, [path])

@@ -3,6 +3,9 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+import pandas as pd
+
+from thaw.artifacts import Artifacts
 from thaw.params import Choice, Params, Train
 
 
@@ -35,3 +38,26 @@ def by_family(params: Params, variants: Iterable[str]) -> dict[str, list[str]]:
     for variant in variants:
         families.setdefault(family(params, variant), []).append(variant)
     return families
+
+
+def kind(params: Params, variant: str) -> str:
+    """The word for what a variant undoes, as part of a figure's name: its degradation, or gan."""
+    train = params.variant(variant).train
+    if train.target == "adversarial":
+        return "gan"
+    return train.degradation.name.removesuffix("_noise").replace("_", "-")
+
+
+def representatives(artifacts: Artifacts, params: Params, sheet: str) -> dict[str, str]:
+    """For each kind of variant that has the sheet the one with the lowest Frechet distance, or else the first."""
+    distances: dict[str, float] = {}
+    if artifacts.summary.exists():
+        table = pd.read_csv(artifacts.summary)
+        rows = table[table["metric"] == "fid_classifier"]
+        distances = dict(zip(rows["variant"], rows["value"], strict=True))
+    best: dict[str, str] = {}
+    for variant in existing(params, lambda variant: artifacts.sheet(variant, sheet)):
+        other = best.setdefault(kind(params, variant), variant)
+        if distances.get(variant, float("inf")) < distances.get(other, float("inf")):
+            best[kind(params, variant)] = variant
+    return best

@@ -1,7 +1,6 @@
 """What the pages of the report call: each function prints Markdown made of artifacts.
 
-A page imports this module and `thaw.reporting.evidence`, and nothing else of thaw. Where an artifact is missing, or
-was made with other parameters than params.yaml has now, its place in the report says so and names what makes it.
+A page imports this module and little else of thaw. Where an artifact is missing, or was made with other parameters than params.yaml has now, its place in the report says so and names what makes it.
 """
 
 import json
@@ -14,6 +13,7 @@ from thaw.params import Comparison, VariantStudy
 from thaw.reporting import statements
 from thaw.reporting.appendix import costs, environment, parameters, word_count
 from thaw.reporting.claims import decided
+from thaw.reporting.epochs import epoch_times
 from thaw.reporting.freshness import STUDY_STAGES, VARIANT_STAGES, outdated
 from thaw.reporting.illustrations import animation, figure
 from thaw.reporting.metrics import METRICS
@@ -33,9 +33,9 @@ from thaw.reporting.tables import (
 
 __all__ = [
     "animation", "claims", "classifier_sentence", "comparison", "confidence", "costs", "definitions", "description",
-    "diversity", "environment", "everything", "figure", "floor_sentence", "likelihood", "losses", "measurements",
-    "memorisation", "missing", "parameters", "provenance", "ranking", "results", "severity", "studies", "table",
-    "uniqueness", "variants", "word_count",
+    "diversity", "environment", "epoch_times", "everything", "figure", "floor_sentence", "likelihood", "losses",
+    "measurements", "memorisation", "missing", "parameters", "provenance", "ranking", "results", "severity", "studies",
+    "table", "uniqueness", "variants", "word_count",
 ]  # fmt: skip
 
 UNIQUENESS = {

@@ -1,27 +1,67 @@
 """Draw the figures."""
 
 import json
+from collections.abc import Sequence
+from pathlib import Path
 
-import matplotlib.pyplot as plt
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from PIL import Image, ImageChops
 
 from thaw.artifacts import Artifacts
 from thaw.files import replacing
 from thaw.params import read_params
+from thaw.reporting.drawing import Animation
 from thaw.reporting.figures import draw_all
+
+COLOURS = 256
+"""As many as a picture with a palette has."""
 
 
 def run(artifacts: Artifacts) -> None:
-    """Write figures/NAME.png for every figure, and figures/captions.json with what goes beside each."""
+    """Write figures/NAME.png for every figure, NAME.webp for every animation, and captions.json with what goes beside.
+
+    An animation's entry names the figure that stands for it where nothing moves, as in print.
+    """
+    params = read_params(artifacts.params)
     with replacing(artifacts.figures) as folder:
         folder.mkdir()
         captions = {}
-        for name, drawing in draw_all(artifacts, read_params(artifacts.params)).items():
-            # Without the name of the program, the same picture is the same bytes under any version of it.
-            drawing.figure.savefig(folder / f"{name}.png", metadata={"Software": None})
-            plt.close(drawing.figure)
-            captions[name] = {
+        for name, drawing in draw_all(artifacts, params):
+            entry = {
                 "caption": drawing.caption,
                 "alt": drawing.alt,
                 "sources": [source.relative_to(artifacts.root).as_posix() for source in drawing.sources],
             }
+            if isinstance(drawing, Animation):
+                _write_animation(folder / f"{name}.webp", drawing.frames, drawing.milliseconds)
+                captions[name] = entry | {"still": drawing.still}
+            else:
+                picture = _picture(drawing.figure)
+                if params.data.channels == 1:  # a palette would show in photographs
+                    picture = _small(picture)
+                picture.save(folder / f"{name}.png", optimize=True)
+                captions[name] = entry
         (folder / "captions.json").write_text(json.dumps(captions, indent=2, ensure_ascii=False) + "\n")
+
+
+def _picture(figure: Figure) -> Image.Image:
+    """A figure as opaque pixels."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def _small(picture: Image.Image) -> Image.Image:
+    """The picture in shades of grey if it has no colours, or else with a palette."""
+    red, green, blue = picture.split()
+    if ImageChops.difference(red, green).getbbox() is None and ImageChops.difference(red, blue).getbbox() is None:
+        return red
+    return picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def _write_animation(path: Path, frames: Sequence[Figure], milliseconds: Sequence[int]) -> None:
+    """Write frames as an animation that begins again after the last; nothing is lost of their pixels."""
+    first, *others = [_picture(frame) for frame in frames]
+    first.save(path, save_all=True, append_images=others, duration=list(milliseconds), loop=0, lossless=True, method=6)

@@ -1,0 +1,106 @@
+"""The figures of training: loss curves, and how near the samples come to real images as it goes on."""
+
+from typing import Any
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.ticker import MaxNLocator
+
+from thaw.artifacts import Artifacts
+from thaw.params import Params
+from thaw.reporting.drawing import SMALL, WIDTH, Drawing, nth_color, readable_log_axis
+from thaw.reporting.families import by_family, existing
+from thaw.reporting.results import join
+
+LOSSES = {
+    "train_loss": ("training", 0),
+    "validation_loss": ("validation (EMA)", 1),
+    "generator_loss": ("generator", 2),
+    "discriminator_loss": ("discriminator", 3),
+}
+"""The columns of a loss curve, each with its name and the number of its colour."""
+
+
+def loss(artifacts: Artifacts, params: Params) -> Drawing | None:
+    """Training and validation loss, one panel a variant."""
+    paths = existing(params, artifacts.loss)
+    if not paths:
+        return None
+    across = min(3, len(paths))
+    down = -(-len(paths) // across)
+    figure, axes = plt.subplots(down, across, figsize=(WIDTH, 0.4 + 1.35 * down), squeeze=False)
+    for axis in axes.flat[len(paths) :]:
+        axis.remove()
+    lines: dict[str, Any] = {}
+    for axis, (variant, path) in zip(axes.flat, paths.items(), strict=False):
+        table = pd.read_csv(path)
+        for _, rows in table.groupby("seed"):
+            for column in (column for column in LOSSES if column in table):
+                name, number = LOSSES[column]
+                lines[name] = axis.plot(rows["images"], rows[column], color=nth_color(number), linewidth=0.9)[0]
+        last = table["images"].max()
+        for fraction in params.train_budget(variant).milestones:
+            axis.axvline(fraction * last, color="black", linewidth=0.6, linestyle=":")
+        axis.set(yscale="log")
+        values = table[[column for column in LOSSES if column in table]]
+        readable_log_axis(axis.yaxis, values.min().min(), values.max().max())
+        axis.set_title(variant, fontsize=8)
+        axis.tick_params(labelsize=SMALL)
+        axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
+        axis.xaxis.set_major_locator(MaxNLocator(4))
+    for axis in list(axes.flat)[: len(paths)][-across:]:
+        axis.set_xlabel("images seen")
+    figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=4)
+    return Drawing(
+        figure,
+        "Training loss and validation loss of the averaged weights (mean squared errors), one line a training; for a "
+        "GAN the losses of its two networks (cross-entropies). Dotted lines are the milestones. The scales differ: "
+        "losses of different targets or schedules measure different things.",
+        f"One chart of loss curves for each of {join(list(paths))}.",
+        list(paths.values()),
+    )
+
+
+def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
+    """fid_classifier by milestone, with intervals and the floor, one panel a family of variants."""
+    paths = existing(params, artifacts.fid)
+    if not paths or not artifacts.floor.exists():
+        return None
+    families = by_family(params, paths)
+    figure, axes = plt.subplots(
+        -(-len(families) // 2), min(2, len(families)), squeeze=False, sharey=True,
+        figsize=(WIDTH, 0.2 + 3.4 * -(-len(families) // 2)),
+    )  # fmt: skip
+    for axis in axes.flat[len(families) :]:
+        axis.remove()
+    count, ends, lowest, highest = 0, [], float("inf"), 0.0
+    floors = pd.read_csv(artifacts.floor).set_index("n")["fid_classifier"]
+    for panel, (name, variants) in zip(axes.flat, families.items(), strict=False):
+        for variant in variants:
+            table = pd.read_csv(paths[variant])
+            count = int(table["n"].iloc[0])
+            ends.append(f"{variant} {table['fid_classifier'].iloc[-1]:.0f}")
+            errors = [table["fid_classifier"] - table["low"], table["high"] - table["fid_classifier"]]
+            lowest, highest = min(lowest, table["fid_classifier"].min()), max(highest, table["fid_classifier"].max())
+            panel.errorbar(
+                table["images"], table["fid_classifier"], [e.clip(lower=0) for e in errors],
+                marker="o", markersize=3, capsize=2, linewidth=1.2, label=variant,
+            )  # fmt: skip
+        if count in floors:
+            lowest = min(lowest, floors[count])
+            panel.axhline(floors[count], color="black", linewidth=0.8, linestyle=":", label="real images")
+        panel.set(yscale="log", xlabel="images seen in training", title=name)
+        panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
+        panel.xaxis.set_major_locator(MaxNLocator(5))
+        panel.legend(fontsize=7, handlelength=1.2, loc="upper left", ncols=2,
+                     bbox_to_anchor=(-0.17, -0.2), columnspacing=0.8, handletextpad=0.5)  # fmt: skip
+    readable_log_axis(axes[0, 0].yaxis, lowest, highest)
+    for row in axes:
+        row[0].set_ylabel("FID (classifier)")
+    return Drawing(
+        figure,
+        f"Fréchet distance by milestone, of {count} samples from the first training of each variant, with their "
+        f"intervals. So few samples raise every value; {count} real images score what the dotted line shows.",
+        f"Line charts of the distance against images seen, by family. At the end: {join(ends)}.",
+        [*paths.values(), artifacts.floor],
+    )
