@@ -30,6 +30,16 @@ class Artifacts:
         """The parameters."""
         return self.root / PARAMS_FILE
 
+    @property
+    def stages(self) -> Path:
+        """The stages, as DVC reads them."""
+        return self.root / "dvc.yaml"
+
+    @property
+    def lock(self) -> Path:
+        """The hashes of what each stage read and wrote."""
+        return self.root / "dvc.lock"
+
     def profile(self, name: str) -> Path:
         """The budget called `name`."""
         return self.root / "profiles" / f"{name}.yaml"
@@ -144,6 +154,16 @@ class Artifacts:
         return self.root / "plots" / "uniqueness" / f"{variant}.csv"
 
     @property
+    def networks(self) -> Path:
+        """The folder of what the networks consist of."""
+        return self.root / "plots" / "networks"
+
+    @property
+    def levels(self) -> Path:
+        """How often each grey level occurs in the training images, and at their centres."""
+        return self.root / "plots" / "levels.csv"
+
+    @property
     def published(self) -> Path:
         """The numbers of the earlier reports."""
         return self.root / "data" / "published.csv"
@@ -179,9 +199,22 @@ class Artifacts:
         """How long each stage of a variant took, and where; not an output of DVC."""
         return self.root / "runs" / f"{variant}.json"
 
+    def kept(self, name: str) -> Path:
+        """What thaw computed and keeps only to save time."""
+        return self.root / ".thaw" / f"{name}.json"
+
+    def log(self, job: str) -> Path:
+        """What the stages of a variant or of a study said when they last ran."""
+        return self.root / ".thaw" / "logs" / f"{job.replace(' ', '-')}.log"
+
     def scratch(self, profile: str) -> Path:
         """Where a copy of the project tries another profile."""
         return self.root / ".thaw" / profile
+
+    @property
+    def comparisons(self) -> Path:
+        """The folder of the pictures that `thaw compare` draws."""
+        return self.root / ".thaw" / "compare"
 
     @property
     def report(self) -> Path:
@@ -192,3 +225,8 @@ class Artifacts:
     def book(self) -> Path:
         """The rendered report."""
         return self.report / "_book"
+
+    @property
+    def coursework(self) -> Path:
+        """The rendered report of a student."""
+        return self.report / "_coursework"

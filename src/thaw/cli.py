@@ -1,12 +1,14 @@
 """The `thaw` command: one thin subcommand per stage, and one per thing a user does."""
 
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from thaw.artifacts import Artifacts, find_root
 from thaw.errors import ThawError
+from thaw.files import replacing
 from thaw.params import read_params, suggest, write_profile
 
 app = typer.Typer(
@@ -97,6 +99,22 @@ def study(key: Annotated[str, typer.Argument(help="A study of params.yaml.")]) -
 
 
 @app.command(rich_help_panel=STAGES)
+def levels() -> None:
+    """Count the grey levels of the training images, and of their centres."""
+    from thaw.stages.levels import run
+
+    run(_checked())
+
+
+@app.command(rich_help_panel=STAGES)
+def networks() -> None:
+    """Tell what each network consists of."""
+    from thaw.stages.networks import run
+
+    run(_checked())
+
+
+@app.command(rich_help_panel=STAGES)
 def summarize() -> None:
     """Bring the metrics of all variants into one table."""
     from thaw.stages.summarize import run
@@ -130,9 +148,19 @@ def render() -> None:
 
 
 @app.command()
+def coursework(
+    variants: Annotated[str, typer.Option(help="With commas between them; by default, the best of each kind.")] = "",
+) -> None:
+    """Render the student's own report, report/coursework.qmd, about a few variants."""
+    from thaw.reporting.paper import publish_paper
+
+    print(publish_paper(_here(), variants))
+
+
+@app.command()
 def repro(jobs: Jobs = None) -> None:
     """Bring every artifact up to date, variants side by side, and render the report."""
-    from thaw.pipeline import repro as run
+    from thaw.pipeline.repro import repro as run
 
     run(_checked(), jobs)
     render()
@@ -144,7 +172,7 @@ def report(
     yes: Annotated[bool, typer.Option("--yes", help="Repeat what this machine lacks without asking.")] = False,
 ) -> None:
     """Bring the report up to date with params.yaml, training only what changed."""
-    from thaw.pipeline import report as run
+    from thaw.pipeline.repro import report as run
 
     def confirm(question: str) -> bool:
         print(question)
@@ -155,9 +183,39 @@ def report(
 
 
 @app.command()
+def status(
+    check: Annotated[bool, typer.Option("--check", help="Exit with status 1 where anything has to run.")] = False,
+) -> None:
+    """Say what is not up to date, because of what, and how long bringing it up to date takes."""
+    from thaw.pipeline.explain import explain
+
+    text, outdated = explain(_here())
+    print(text)
+    if check and outdated:
+        raise typer.Exit(1)
+
+
+@app.command()
+def prune(yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False) -> None:
+    """Remove what variants and studies that params.yaml no longer has have left behind."""
+    from thaw.pipeline.prune import Leftovers
+
+    artifacts = _here()
+    leftovers = Leftovers.find(artifacts)
+    if not leftovers:
+        print("Nothing is left of any variant or study that params.yaml does not have.")
+        return
+    print(leftovers.listed(artifacts.root))
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove all of this?")):
+        raise ThawError("nothing was removed; `thaw prune --yes` removes what is listed above.")
+    leftovers.remove(artifacts)
+    print("Removed; `dvc gc` can free their space in DVC's cache too.")
+
+
+@app.command()
 def quick(jobs: Jobs = None) -> None:
     """Train and report everything at the quick profile, in a copy that leaves this project alone."""
-    from thaw.pipeline import in_scratch
+    from thaw.pipeline.scratch import in_scratch
 
     artifacts = _here()
     in_scratch(artifacts, artifacts.scratch("quick"), "quick", jobs)
@@ -166,8 +224,8 @@ def quick(jobs: Jobs = None) -> None:
 @app.command()
 def reproduce(jobs: Jobs = None) -> None:
     """Train everything again and compare each metric with the committed one."""
-    from thaw.pipeline import committed_metrics
-    from thaw.pipeline import repro as run
+    from thaw.pipeline.repro import repro as run
+    from thaw.pipeline.scratch import committed_metrics
     from thaw.reporting.agreement import agreement_table
 
     artifacts = _checked()
@@ -175,6 +233,54 @@ def reproduce(jobs: Jobs = None) -> None:
     run(artifacts, jobs, options=["--force", "--no-run-cache"])
     render()
     print(agreement_table(artifacts, before))
+
+
+@app.command()
+def compare(
+    names: Annotated[list[str], typer.Argument(help="Two variants; with --rev, two revisions and then variants.")],
+    rev: Annotated[bool, typer.Option("--rev", help="Compare branches, tags, commits, experiments.")] = False,
+    md: Annotated[bool, typer.Option("--md", help="Print Markdown.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    pictures: Annotated[bool, typer.Option(help="Draw curves and samples into .thaw/compare.")] = True,
+) -> None:
+    """Set two variants, or two revisions, side by side, and say which differences are more than noise."""
+    from thaw.reporting.comparison import comparing
+    from thaw.reporting.comparison_views import as_markdown, print_comparison, to_json
+
+    artifacts = _here()
+    with comparing(artifacts, names, "revisions" if rev else "variants") as comparison:
+        if pictures:
+            from thaw.reporting.comparison_pictures import with_pictures
+
+            comparison = with_pictures(comparison, artifacts.comparisons)
+        if md or as_json:
+            print(as_markdown(comparison) if md else to_json(comparison))
+        else:
+            print_comparison(comparison)
+
+
+@app.command()
+def review(
+    base: Annotated[str, typer.Option(help="What to review against: where the branch left this revision.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write it to this file.")] = None,
+    figures: Annotated[Path | None, typer.Option(help="Write figures before and after to this folder.")] = None,
+    fail_on_regression: Annotated[bool, typer.Option("--fail-on-regression", help="Exit with 1 if worse.")] = False,
+) -> None:
+    """Say as the Markdown of a comment what a branch changes, and what of it is more than noise."""
+    from thaw.reporting.review import reviewing, write_figures
+    from thaw.reporting.review_views import as_markdown
+
+    artifacts = _here()
+    with reviewing(artifacts, base) as found:
+        pictures = write_figures(found, figures) if figures else {}
+        text = as_markdown(found, artifacts.root, pictures)
+    if output is None:
+        print(text)
+    else:
+        with replacing(output) as temporary:
+            temporary.write_text(text + "\n", encoding="utf-8")
+    if fail_on_regression and found.regressed:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -3,10 +3,12 @@
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from thaw.artifacts import Artifacts
 from thaw.errors import ThawError
+from thaw.reporting.prose import chapters
 from thaw.reporting.render import render
 
 
@@ -16,18 +18,31 @@ def publish(artifacts: Artifacts) -> str:
     Quarto does it where it is installed, beside this Python or elsewhere; otherwise the plain renderer does. Raises
     ThawError where the rendering fails.
     """
-    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     page = artifacts.book / "index.html"
-    quarto = shutil.which("quarto", path=programs)
+    quarto = find_quarto()
     if quarto is None:
         render(artifacts.report, page)
         return f"The report is {page} (by thaw's plain renderer, since there is no quarto on PATH)."
+    pages = [(artifacts.book / name).with_suffix(".html") for name in chapters(artifacts.report)]
+    by_quarto(quarto, artifacts.report, pages)
+    return f"The report is {page} (by quarto)."
+
+
+def find_quarto() -> str | None:
+    """The program `quarto`, beside this Python or on PATH, or None where it is not installed."""
+    programs = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
+    return shutil.which("quarto", path=programs)
+
+
+def by_quarto(quarto: str, source: Path, written: Sequence[Path]) -> None:
+    """Have Quarto render a page or a project to the files `written`. Raises ThawError where one of them is missing."""
     import quarto as interface  # the name of PyPI's package is that of the program
 
     os.environ["QUARTO_PYTHON"] = sys.executable
     os.environ["QUARTO_PATH"] = quarto
-    page.unlink(missing_ok=True)
-    interface.render(str(artifacts.report))  # it does not say whether Quarto succeeded
-    if not page.exists():
-        raise ThawError("quarto could not render report/, for the reason above.")
-    return f"The report is {page} (by quarto)."
+    for file in written:
+        file.unlink(missing_ok=True)
+    interface.render(str(source))  # it does not say whether Quarto succeeded
+    for file in written:
+        if not file.exists():
+            raise ThawError(f"quarto could not render {source} to {file.name}, for the reason above.")

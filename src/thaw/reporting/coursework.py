@@ -1,0 +1,224 @@
+"""What report/coursework.qmd calls: the book's figures, tables and sentences, about a few variants alone.
+
+The page calls `about` first. From then on the functions here and those of `thaw.reporting.show` and
+`thaw.reporting.evidence` print what they know of these variants, and nothing of the others.
+"""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import matplotlib as mpl
+import matplotlib.pyplot as plt
+
+from thaw.artifacts import Artifacts
+from thaw.errors import ThawError
+from thaw.files import replacing
+from thaw.params import suggest
+from thaw.reporting import show, statements
+from thaw.reporting.claims import decided
+from thaw.reporting.drawing import Drawing
+from thaw.reporting.families import representatives
+from thaw.reporting.figures import OVERVIEWS, STYLE
+from thaw.reporting.prose import count_words
+from thaw.reporting.provenance import provenance
+from thaw.reporting.results import Results, join, ranking_sentence, results
+from thaw.reporting.tables import placeholder, warning
+
+WORDS = 3000
+"""The most words that such a report may have."""
+METHODS = "_methods"
+"""The folder, beside the page, of what is told of each choice: KIND/NAME.md."""
+
+_said: list[str] = []
+
+
+class CourseworkError(ThawError):
+    """What a notebook shows as one sentence, without the way to it."""
+
+    def _render_traceback_(self) -> list[str]:
+        return [f"coursework.qmd: {self}"]
+
+
+def page(artifacts: Artifacts) -> Path:
+    """The source of the report."""
+    return artifacts.report / "coursework.qmd"
+
+
+def chosen(found: Results, variants: str) -> list[str]:
+    """The variants that `variants` names, with commas between them; of an empty one, the best of each kind by FID.
+
+    Raises ThawError, with the nearest name, where params.yaml has no such variant.
+    """
+    names = list(dict.fromkeys(name.strip() for name in variants.split(",") if name.strip()))
+    for name in names:
+        found.params.variant(name)
+    return names or list(representatives(found.artifacts, found.params, "samples").values()) or found.variants
+
+
+def about(variants: str) -> None:
+    """Make these variants, named with commas between them, all that is known from here on."""
+    found = results()
+    try:
+        names = chosen(found, variants)
+    except ThawError as error:
+        raise CourseworkError(str(error)) from None
+    # One that was trained for a study is as good as any other where it is asked for by its name.
+    asked = {name: found.params.variant(name).model_copy(update={"study": None}) for name in names}
+    found.params = found.params.model_copy(update={"variants": asked})
+    found.variants = names
+    found.table = found.table[found.table["variant"].isin(names)]
+    _said.clear()
+
+
+def _say(text: str) -> None:
+    """Print a paragraph that counts as text."""
+    print(f"{text}\n")
+    _said.append(text)
+
+
+def yours(task: str) -> None:
+    """Print a box that marks where the author's own words go; they take the place of the cell that calls this."""
+    print(f"::: {{.callout-note}}\n## Your words\n\n{task}\n\n:::\n")
+
+
+def figure(name: str) -> None:
+    """Draw one of the book's overview figures of these variants alone, and print it, labelled `fig-NAME`."""
+    drawing = _draw(name)
+    if drawing is None:
+        placeholder(f"fig-{name}", "`make report` makes what it is drawn from.")
+    else:
+        _print_figure(name, drawing)
+
+
+def figure_if_any(name: str, sentence: str) -> None:
+    """Print a sentence and the figure that it is about, or neither where these variants have nothing to show in it."""
+    if drawing := _draw(name):
+        _say(sentence)
+        _print_figure(name, drawing)
+
+
+def _draw(name: str) -> Drawing | None:
+    if name not in OVERVIEWS:
+        known = join(list(OVERVIEWS))
+        raise CourseworkError(f"there is no figure {name}{suggest(name, OVERVIEWS)}; there are {known}.")
+    mpl.use("agg")
+    with plt.style.context(STYLE):
+        return OVERVIEWS[name](results().artifacts, results().params)
+
+
+def _print_figure(name: str, drawing: Drawing) -> None:
+    picture = results().artifacts.report / "figures" / f"coursework-{name}.png"
+    with plt.style.context(STYLE), replacing(picture) as temporary:
+        drawing.figure.savefig(temporary)
+    plt.close(drawing.figure)
+    alt = drawing.alt.replace('"', "'")
+    print(f'![{drawing.caption}](figures/{picture.name}){{#fig-{name} fig-alt="{alt}"}}\n')
+    provenance(drawing.sources, "figures")
+
+
+def models() -> None:
+    """Print which models are compared, and the choices that make each."""
+    names = results().variants
+    if len(names) == 1:
+        _say(f"This report is about one model, `{names[0]}`.")
+    else:
+        _say(f"This report compares {len(names)} models: {join([f'`{name}`' for name in names])}.")
+    for name in names:
+        print(f"**{name}.** ", end="")
+        show.description(name)
+
+
+def methods(kind: str) -> None:
+    """Print what is told of every `degradation`, `target` or `sampler` of these models, each once."""
+    found = results()
+    for choice in dict.fromkeys(_choices(found, kind)):
+        text = page(found.artifacts).parent / METHODS / kind / f"{choice}.md"
+        if text.exists():
+            _say(text.read_text(encoding="utf-8").strip())
+        else:
+            yours(f"Explain the {kind} `{choice}`, for which thaw has no text.")
+
+
+def _choices(found: Results, kind: str) -> Iterator[str]:
+    read: dict[str, Callable[[str], str]] = {
+        "degradation": lambda name: found.params.variant(name).train.degradation.name,
+        "target": lambda name: found.params.variant(name).train.target,
+        "sampler": lambda name: found.params.variant(name).sample.sampler.name,
+    }
+    yield from (read[kind](name) for name in found.variants)
+
+
+def training() -> None:
+    """Print what the trainings of these models cost by params.yaml, one sentence a network, and who departs from it."""
+    found = results()
+    networks: dict[str, list[str]] = {}
+    for name in found.variants:
+        networks.setdefault(found.params.variant(name).train.network.name, []).append(name)
+    for network, names in networks.items():
+        budget = found.params.budget.train[network]
+        falls = f", which falls along a cosine to {budget.final_learning_rate:g} of that"
+        _say(
+            f"The `{network}` ({join([f'`{name}`' for name in names])}) sees {budget.images} images in batches of "
+            f"{budget.batch_size} and is trained by {budget.optimizer.capitalize()}, with a learning rate of "
+            f"{budget.learning_rate:g} after {budget.warmup_steps} steps of warm-up"
+            f"{falls if budget.learning_rate_schedule == 'cosine' else ''}; trainings from different seeds: "
+            f"{len(budget.seeds)}."
+        )
+    for name in found.variants:
+        _departures(name)
+
+
+def _departures(name: str) -> None:
+    train = results().params.variant(name).train
+    said = {
+        "{} times as many images": train.longer,
+        "a learning rate of {:g}": train.learning_rate,
+        "{} of the training images only": train.examples,
+        "{} of these trainings only": train.trainings,
+    }
+    if parts := [words.format(value) for words, value in said.items() if value is not None]:
+        _say(f"`{name}` has {join(parts)}.")
+
+
+def comparison() -> None:
+    """Print the table of the headline numbers, and the sentences that rank the models by them."""
+    show.comparison(
+        ["fid_classifier", "precision", "recall", "class_preservation_half", "rmse_half", "bits_per_dim"],
+        "tbl-comparison",
+        f"The models, with {show.confidence()} intervals; the best of each column is bold.",
+    )
+    for key in ("fid_classifier", "class_preservation_half", "bits_per_dim"):
+        if len(ranked := results().ranked(key)) > 1:
+            _say(ranking_sentence(ranked, results().differs))
+
+
+def earlier_claims() -> None:
+    """Print what earlier reports found about these models, where they did, and whether it holds here."""
+    if decided(results()):
+        _say("@tbl-claims sets what earlier reports found by comparing two of these models beside what was found here.")
+        show.claims()
+
+
+def diversity() -> None:
+    """Print whether the samples are as diverse as real images, and whether they are new."""
+    _say(statements.diversity_sentence(results()))
+    _say(statements.memorisation_sentence(results()))
+
+
+def severity() -> None:
+    """Print for which of these models restoring step by step is better than at once, where any restores."""
+    if results().ranked("class_preservation_half"):
+        _say(statements.severity_sentence(results(), "class_preservation"))
+
+
+def words() -> None:
+    """Print how many words the report has, with those that its cells printed, and a warning where they are too many."""
+    source = page(results().artifacts).read_text(encoding="utf-8")
+    total = count_words(source) + sum(count_words(text) for text in _said)
+    places = source.count("coursework.yours(")
+    print(
+        f"This report has [{total}]{{.word-count}} words of at most {WORDS}, without its abstract, captions, tables, "
+        f"formulas and references. Places that still wait for the author's own words: {places}.\n"
+    )
+    if total > WORDS:
+        warning("The report is too long", f"It has {total - WORDS} words more than the {WORDS} it may have.")
