@@ -1,6 +1,7 @@
 """What the pages of the report call: each function prints Markdown made of artifacts.
 
-A page imports this module and little else of thaw. Where an artifact is missing, or was made with other parameters than params.yaml has now, its place in the report says so and names what makes it.
+A page imports this module and little else of thaw. Where an artifact is missing, or was made with
+other parameters than params.yaml has now, its place in the report says so and names what makes it.
 """
 
 import json
