@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
+import psutil
 import pytest
 from bs4 import BeautifulSoup, Tag
 from hypothesis import given
@@ -449,11 +450,13 @@ def test_what_is_wrong_is_said_in_one_sentence(content: str, message: str, tmp_p
     assert sorted(file.name for file in tmp_path.iterdir()) == ["book", "report.html"]
 
 
-def test_a_failing_cell_is_named_with_its_line(tmp_path: Path) -> None:
+def test_a_failing_cell_is_named_with_its_line_and_its_kernel_ends(tmp_path: Path) -> None:
     cell = "# S\n\n```{python}\n#| label: tbl-x\nx = 1\nx + missing\n```\n"
+    before = set(psutil.Process().children())
     with pytest.raises(ThawError, match=r"^index\.qmd, line 6 \(cell tbl-x\): .*NameError: name 'missing'"):
         render(write_book(tmp_path / "book", index_qmd=cell), tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+    assert set(psutil.Process().children()) <= before
 
 
 @pytest.mark.parametrize(

@@ -56,7 +56,8 @@ def costs() -> None:
         header, rows, "tbl-costs",
         "What each variant cost: all of its trainings, one process a variant; multiply–adds of one forward pass for "
         "one image; images seen per second of training, validation included; seconds for 1000 images sampled, "
-        f"restorations and strips included. {_assumption(threads)}",
+        "restorations and strips included. Times are by the clock, so whatever else the machine did lengthens them. "
+        f"{_assumption(threads)}",
     )  # fmt: skip
     total = sum(_energy(run, threads) for run in ran.values())
     hours = sum(_seconds(run, STAGES) for run in ran.values()) / 3600

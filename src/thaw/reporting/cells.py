@@ -2,6 +2,7 @@
 
 import ast
 import base64
+import contextlib
 import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +13,7 @@ from typing import Any, NamedTuple
 import nbformat
 from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, DeadKernelError
 from ruamel.yaml import YAML
@@ -126,6 +128,15 @@ class _ThisInterpreter(KernelSpecManager):
         )
 
 
+@contextlib.contextmanager
+def _ended(manager: AsyncKernelManager) -> Iterator[None]:
+    """End the kernel afterwards: nbclient leaves one running whose manager it was given."""
+    try:
+        yield
+    finally:
+        run_sync(manager.shutdown_kernel)(now=True)
+
+
 def execute(pages: Sequence[tuple[Sequence[Cell], Path]]) -> None:
     """Run the cells of every page in that page's folder, in order; raises ThawError at the first that fails.
 
@@ -142,7 +153,7 @@ def execute(pages: Sequence[tuple[Sequence[Cell], Path]]) -> None:
     manager = AsyncKernelManager(kernel_spec_manager=_ThisInterpreter())
     resources = {"metadata": {"path": str(pages[0][1])}}
     client = NotebookClient(notebook, km=manager, timeout=None, resources=resources)
-    with client.setup_kernel():
+    with client.setup_kernel(), _ended(manager):
         for index, (cell, code) in enumerate(zip(wanted, notebook.cells, strict=True)):
             try:
                 client.execute_cell(code, index)
