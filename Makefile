@@ -39,7 +39,7 @@ test: $(RUNTIME) .venv/.dev ## Run the linters, the type checker and the tests
 	@.venv/bin/ruff check
 	@.venv/bin/ruff format --check
 	@.venv/bin/mypy
-	@.venv/bin/pytest -n 2 --dist loadfile
+	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
 bench: .venv/.dev ## Measure training against a plain fp32 loop, and what an evaluation costs
 	@.venv/bin/python benchmarks/throughput.py

@@ -17,6 +17,11 @@ hypothesis.settings.register_profile("thaw", derandomize=True, deadline=None, ma
 hypothesis.settings.load_profile("thaw")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the whole chain first: it takes longest, and the other worker has all other tests meanwhile."""
+    items.sort(key=lambda item: item.get_closest_marker("pipeline") is None)
+
+
 @pytest.fixture(autouse=True)
 def one_precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Compute in float32 with one thread on every machine, but for the tests of the whole chain."""
