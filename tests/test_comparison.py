@@ -19,8 +19,8 @@ from thaw.artifacts import Artifacts
 from thaw.cli import app
 from thaw.errors import ThawError
 from thaw.params import read_params, read_yaml
+from thaw.pipeline.parameters import parameters_that_differ
 from thaw.reporting.charts import Axis, Line, Panel, draw
-from thaw.reporting.comparison import parameters_that_differ
 from thaw.reporting.metrics import METRICS
 from thaw.reporting.pairs import excludes_zero, paired
 from thaw.reporting.results import Measurement, differs

@@ -158,7 +158,7 @@ def test_results_of_other_parameters_are_called_old_in_their_place(
 ) -> None:
     lock(project, target="clean")
     (change,) = outdated(project, VARIANT_STAGES, A)
-    assert (change.key, change.before, change.now) == (f"variants.{A}.train.target", "clean", "noise")
+    assert change == (f"variants.{A}.train.target", "clean", "noise")
     assert not outdated(project, VARIANT_STAGES, B)
     show.missing()
     assert f"Results are out of date\n\n`{A}` ran with other parameters" in printed(capsys)

@@ -11,8 +11,9 @@ from ruamel.yaml import YAML
 
 from thaw.artifacts import Artifacts
 from thaw.params import read_params
-from thaw.pipeline.explain import differences, duration, explain
+from thaw.pipeline.explain import duration, explain
 from thaw.pipeline.lock import forget, read_lock
+from thaw.pipeline.parameters import parameters_that_differ
 from thaw.pipeline.plan import Plan
 from thaw.pipeline.prune import Leftovers
 from thaw.pipeline.running import environment
@@ -180,10 +181,10 @@ def test_the_check_has_an_exit_status_and_imports_neither_torch_nor_dvc(project:
 def test_differences_are_told_leaf_by_leaf() -> None:
     old = {"name": "cosine", "s": 0.008, "steps": [1, 2]}
     new = {"name": "linear", "beta_max": 0.02, "steps": [1, 2]}
-    assert list(differences("schedule", old, new)) == [
-        "schedule.name: cosine → linear",
-        "schedule.s: 0.008 → (none)",
-        "schedule.beta_max: (none) → 0.02",
+    assert parameters_that_differ(old, new, "schedule") == [
+        ("schedule.name", "cosine", "linear"),
+        ("schedule.s", 0.008, None),
+        ("schedule.beta_max", None, 0.02),
     ]
 
 

@@ -2,16 +2,16 @@
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from thaw.artifacts import Artifacts
 from thaw.params import Params, read_params
+from thaw.pipeline.parameters import parameters_that_differ
 from thaw.pipeline.plan import Plan, jobs_for, minutes, seconds
 from thaw.pipeline.status import Change, Status
 
-ABSENT = object()
 REASONS_SHOWN = 12
 STUDY = "study "
 
@@ -97,9 +97,8 @@ class _Words:
         elif change.kind == "command":
             yield f"command: {change.old} → {change.new}"
         elif change.kind == "parameter":
-            old = ABSENT if change.how == "new" else change.old
-            new = ABSENT if change.how == "deleted" else change.new
-            yield from (f"parameter {line}" for line in differences(change.name, old, new))
+            for found in parameters_that_differ(change.old, change.new, change.name):
+                yield f"parameter {found.key}: {_value(found.before)} → {_value(found.after)}"
         elif change.kind == "output":
             yield f"result {change.name} {'is missing' if change.how == 'deleted' else 'is not what its stage wrote'}"
         else:
@@ -125,15 +124,6 @@ class _Words:
         return f" ({', '.join(name.removeprefix(f'{path}/') for name in names)})" if names else ""
 
 
-def differences(key: str, old: object, new: object) -> Iterator[str]:
-    """The values that differ below a key of params.yaml, `key: old → new` each."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        for inner in dict.fromkeys([*old, *new]):
-            yield from differences(f"{key}.{inner}", old.get(inner, ABSENT), new.get(inner, ABSENT))
-    elif old != new:
-        yield f"{key}: {_value(old)} → {_value(new)}"
-
-
 def duration(minutes: float) -> str:
     """A number of minutes as a person says it."""
     if minutes < 1:
@@ -142,7 +132,7 @@ def duration(minutes: float) -> str:
 
 
 def _value(value: Any) -> str:
-    if value is ABSENT:
+    if value is None:
         return "(none)"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 

@@ -4,11 +4,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
 
 from thaw.artifacts import Artifacts
 from thaw.errors import ThawError
 from thaw.params import read_params, read_yaml, suggest
+from thaw.pipeline.parameters import Parameter, parameters_that_differ
 from thaw.reporting.revisions import WORKSPACE, extracted, find_revision
 from thaw.reporting.snapshots import ABSENT, SAME, Difference, Side, Snapshot, chance, differences
 
@@ -16,14 +16,6 @@ READ = ("params.yaml", "plots", "reference", "sheets")
 """What a comparison reads of a revision."""
 NAMED = 3
 """How many variants a sentence names before it counts them."""
-
-
-class Parameter(NamedTuple):
-    """A parameter that differs: its dotted key and both values, None where a side has no such key."""
-
-    key: str
-    before: Any
-    after: Any
 
 
 @dataclass(frozen=True)
@@ -84,19 +76,6 @@ def single_trainings(pairs: Sequence[Pair]) -> str:
     names = [f"`{name}`" for name in dict.fromkeys(single)]
     which = f"{len(names)} of these variants" if len(names) > NAMED else " and ".join(names)
     return f"Of {which} there is one training: a difference is one of this training, not yet of the method."
-
-
-def parameters_that_differ(before: Any, after: Any, prefix: str = "") -> list[Parameter]:
-    """The dotted keys whose values differ, in the order of the files; a list or a new block counts as one value."""
-    if not isinstance(before, Mapping) or not isinstance(after, Mapping):
-        return [] if before == after else [Parameter(prefix, before, after)]
-    return [
-        parameter
-        for key in dict.fromkeys((*before, *after))
-        for parameter in parameters_that_differ(
-            before.get(key), after.get(key), f"{prefix}.{key}" if prefix else str(key)
-        )
-    ]
 
 
 @contextmanager

@@ -12,8 +12,8 @@ from typing import Any
 import yaml
 
 from thaw.artifacts import Artifacts
+from thaw.pipeline.parameters import parameters_that_differ
 from thaw.pipeline.status import Status
-from thaw.reporting.comparison import parameters_that_differ
 
 STAGE = re.compile(r"^  (\S[^\n]*):\n", re.MULTILINE)
 LISTED = 3

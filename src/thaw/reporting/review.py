@@ -12,7 +12,8 @@ from PIL import Image
 from thaw.artifacts import Artifacts
 from thaw.files import replacing
 from thaw.params import read_yaml
-from thaw.reporting.comparison import Comparison, Pair, parameters_that_differ
+from thaw.pipeline.parameters import parameters_that_differ
+from thaw.reporting.comparison import Comparison, Pair
 from thaw.reporting.comparison_pictures import beside
 from thaw.reporting.lockfile import Rerun, out_of_sync, reruns
 from thaw.reporting.revisions import WORKSPACE, Revision, extracted, find_revision, forked_from, git

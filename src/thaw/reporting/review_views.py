@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from thaw.reporting.comparison import Parameter, shown
+from thaw.pipeline.parameters import Parameter
+from thaw.reporting.comparison import shown
 from thaw.reporting.comparison_views import markdown_table, measured, metric_table, title
 from thaw.reporting.lockfile import Rerun
 from thaw.reporting.metrics import METRICS

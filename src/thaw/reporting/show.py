@@ -15,7 +15,7 @@ from thaw.reporting import statements
 from thaw.reporting.appendix import costs, environment, parameters, word_count
 from thaw.reporting.claims import decided
 from thaw.reporting.epochs import epoch_times
-from thaw.reporting.freshness import STUDY_STAGES, VARIANT_STAGES, outdated
+from thaw.reporting.freshness import STUDY_STAGES, VARIANT_STAGES, in_words, outdated
 from thaw.reporting.illustrations import animation, figure
 from thaw.reporting.metrics import METRICS
 from thaw.reporting.provenance import provenance
@@ -126,7 +126,7 @@ RENEW = "`make report` brings them up to date."
 def _warn_if_outdated(stages: Sequence[str], name: str) -> None:
     """Print which parameters of a variant or a study have changed since it ran, where any have."""
     if changes := outdated(results().artifacts, stages, name):
-        listed = "; ".join(change.show() for change in changes)
+        listed = "; ".join(map(in_words, changes))
         warning("Out of date", f"What stands here was made with other parameters: {listed}. {RENEW}")
 
 
