@@ -36,14 +36,6 @@ OVERVIEWS: dict[str, Callable[[Artifacts, Params], Drawing | None]] = {
     "classes": evaluation_figures.classes,
     "extrapolation": evaluation_figures.extrapolation,
 }
-PER_VARIANT: dict[str, Callable[[Artifacts, Params, str], Drawing | None]] = {
-    "samples": sheet_figures.samples,
-    "milestones": sheet_figures.milestones,
-    "reconstructions": sheet_figures.reconstructions,
-    "chain": sheet_figures.chain,
-    "confidence": sheet_figures.confidence,
-    "neighbours": sheet_figures.neighbours,
-}
 
 
 def draw_all(artifacts: Artifacts, params: Params) -> Iterator[tuple[str, Drawing | Animation]]:
@@ -64,10 +56,10 @@ def _all(artifacts: Artifacts, params: Params) -> Iterator[tuple[str, Drawing | 
         yield name, draw(artifacts, params)
     for name in dict.fromkeys(params.variant(variant).train.network.name for variant in params.compared):
         yield f"network-{name}", network(artifacts, name)
-    for name, draw_one in PER_VARIANT.items():
+    for name in sheet_figures.SHEETS:
         for variant in params.compared:
             if name in pictures(params, variant):
-                yield f"{name}-{variant}", draw_one(artifacts, params, variant)
+                yield f"{name}-{variant}", sheet_figures.of_variant(artifacts, params, name, variant)
     for key in (*params.studies.trained, *params.studies.untrained):
         yield f"study-{key}", draw_study(artifacts, params, key)
     for key in params.studies.compared:
