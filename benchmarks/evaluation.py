@@ -15,7 +15,7 @@ import torch
 from thaw.artifacts import Artifacts, find_root
 from thaw.data import read_dataset, to_uint8
 from thaw.evaluation.classifier import features, load_classifier
-from thaw.evaluation.frechet import Moments
+from thaw.evaluation.frechet import read_moments
 from thaw.evaluation.restorations import restoration_rows, restoration_scores
 from thaw.evaluation.samples import Reference, background_row, diversity_rows, frechet_rows
 from thaw.params import read_params
@@ -44,16 +44,15 @@ def main() -> None:
         step = time.monotonic()
 
     network = load_classifier(artifacts.classifier)
-    statistics, header = read_tensors(artifacts.statistics)
-    real = Moments(statistics["mean"], statistics["covariance"], header["count"])
+    _, header = read_tensors(artifacts.statistics)
     reference = Reference(
-        dataset, network, real, features(network, dataset.test.pixels), {}, params.evaluation.confidence,
-        params.budget.evaluate.resamples,
+        dataset, network, read_moments(artifacts.statistics), features(network, dataset.test.pixels), header["within"],
+        {}, params.evaluation.confidence, params.budget.evaluate.resamples,
     )  # fmt: skip
     pixels = [to_uint8(samples, dataset.half_range)]
     feats = [features(network, pixels[0])]
     done("features of samples and real images")
-    frechet_rows(reference, pixels, feats)
+    frechet_rows(reference, feats)
     done("Frechet and kernel distances")
     diversity_rows(reference, pixels, feats)
     done("precision, recall, diversity, copies")

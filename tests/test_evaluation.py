@@ -20,7 +20,6 @@ from thaw.evaluation.classifier import (
     train_classifier,
     with_classes,
 )
-from thaw.evaluation.frechet import fid_classifier, moments
 from thaw.evaluation.reconstruction import LARGEST_PSNR, reconstruction_errors
 from thaw.params import Classifier
 from thaw.randomness import generator
@@ -104,9 +103,10 @@ def test_fewer_images_than_features_are_no_obstacle(frechet: ModuleType) -> None
 
 def test_torchmetrics_gives_the_distance_of_the_moments(frechet: ModuleType, network: FeatureNetwork) -> None:
     real = frechet.moments(features(network, pixels(400, 1, 8, 8)))
-    fake = pixels(300, 1, 8, 8, below=200, seed=1)
-    found = frechet.fid_classifier(network, real, fake)
-    assert found == pytest.approx(frechet.frechet_distance(real, frechet.moments(features(network, fake))), rel=1e-6)
+    fake = features(network, pixels(300, 1, 8, 8, below=200, seed=1))
+    assert frechet.fid_classifier(real, fake) == pytest.approx(
+        frechet.frechet_distance(real, frechet.moments(fake)), rel=1e-6
+    )
 
 
 def test_torchmetrics_agrees_when_it_sees_the_real_images_itself(frechet: ModuleType) -> None:
@@ -118,7 +118,7 @@ def test_torchmetrics_agrees_when_it_sees_the_real_images_itself(frechet: Module
     metric = FrechetInceptionDistance(feature=network).set_dtype(torch.float64)
     metric.update(real, real=True)
     metric.update(fake, real=False)
-    found = frechet.fid_classifier(network, frechet.moments(features(network, real)), fake)
+    found = frechet.fid_classifier(frechet.moments(features(network, real)), features(network, fake))
     assert found == pytest.approx(metric.compute().item(), rel=1e-8)
 
 
@@ -215,6 +215,34 @@ def test_ssim_is_that_of_torchmetrics_without_the_border(pair: tuple[Tensor, Ten
     )
     expected = full[..., 5:-5, 5:-5].mean((1, 2, 3))
     assert reconstruction_errors(*pair, 0.5)["ssim"] == pytest.approx(expected.numpy(), rel=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(7, 1, 28, 28), (7, 3, 11, 16)])
+def test_ssim_of_each_image_knows_nothing_of_the_others(
+    shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from skimage.metrics import structural_similarity
+
+    from thaw.evaluation import reconstruction
+
+    stream = torch.Generator().manual_seed(0)
+    a, b = (torch.rand(shape, generator=stream) - 0.5 for _ in range(2))
+    expected = [
+        structural_similarity(
+            *((image.double() + 0.5).numpy() for image in images), data_range=1, channel_axis=0, gaussian_weights=True,
+            sigma=1.5, use_sample_covariance=False,
+        )
+        for images in zip(a, b, strict=True)
+    ]  # fmt: skip
+    monkeypatch.setattr(reconstruction, "BLOCK", 3)
+    assert reconstruction.reconstruction_errors(a, b, 0.5)["ssim"] == pytest.approx(expected, rel=1e-12)
+
+
+def test_images_smaller_than_the_window_have_no_ssim() -> None:
+    from thaw.evaluation.reconstruction import reconstruction_errors
+
+    with pytest.raises(ValueError, match="images of 10x28 pixels have no room for a window of 11"):
+        reconstruction_errors(torch.zeros(2, 1, 10, 28), torch.zeros(2, 1, 10, 28), 0.5)
 
 
 def test_what_leaves_the_range_is_clamped_and_nothing_is_rescaled(pair: tuple[Tensor, Tensor]) -> None:
@@ -351,11 +379,3 @@ def test_a_perfect_restoration_has_the_largest_psnr_and_no_infinity() -> None:
     rounded = (((x + 0.5) * 255).round() / 255 - 0.5).double()
     close = reconstruction_errors(x, rounded, 0.5)["psnr"]
     assert abs(close.mean() - LARGEST_PSNR) < 0.5, "rounding to grey levels costs what the largest PSNR says"
-
-
-def test_measuring_leaves_the_classifier_as_it_was() -> None:
-    network = FeatureNetwork(1, 10).eval()
-    pixels = torch.randint(0, 256, (300, 1, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
-    real = moments(features(network, pixels))
-    fid_classifier(network, real, pixels[:200])
-    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from torch import Tensor
 
+from thaw.evaluation.intervals import Interval
 from thaw.evaluation.kernel import BATCH, kernel_distance, within_real
 
 
@@ -27,9 +28,13 @@ def by_pairs(real: Tensor, fake: Tensor) -> float:
     return within(x) + within(y) - 2 * float(np.mean([kernel(a, b) for a in x for b in y]))
 
 
+def measured(real: Tensor, fake: Tensor, confidence: float) -> Interval:
+    return kernel_distance(real, fake, confidence, within_real(real))
+
+
 def error_of(real: Tensor, fake: Tensor) -> float:
     """The standard error that the interval was made of."""
-    found = kernel_distance(real, fake, 0.95)
+    found = measured(real, fake, 0.95)
     return (found.high - found.value) / float(stats.t.ppf(0.975, len(fake) - 1))
 
 
@@ -44,13 +49,13 @@ def test_the_estimate_is_that_of_torchmetrics_for_as_many_images(count: int, wid
     expected = poly_mmd(real, fake).item()
     # It is a difference of means of kernels of this size, whose last bits are left where they cancel.
     size = max((z @ z.T / width + 1).abs().pow(3).mean().item() for z in (real, fake))
-    assert kernel_distance(real, fake, 0.95).value == pytest.approx(expected, rel=1e-9, abs=1e-13 * size)
+    assert measured(real, fake, 0.95).value == pytest.approx(expected, rel=1e-9, abs=1e-13 * size)
 
 
 @pytest.mark.parametrize(("real", "fake"), [(30, 12), (7, 25), (2, 3)])
 def test_the_estimate_is_that_of_all_pairs_for_other_numbers(real: int, fake: int) -> None:
     x, y = normal(real, 5, 0), normal(fake, 5, 1, 0.3, 1.2)
-    assert kernel_distance(x, y, 0.95).value == pytest.approx(by_pairs(x, y), rel=1e-9)
+    assert measured(x, y, 0.95).value == pytest.approx(by_pairs(x, y), rel=1e-9)
 
 
 def test_parts_of_the_kernel_matrix_make_the_whole() -> None:
@@ -58,18 +63,18 @@ def test_parts_of_the_kernel_matrix_make_the_whole() -> None:
 
     count = BATCH + 7  # two parts of other sizes
     real, fake = normal(count, 3, 0), normal(count, 3, 1, 0.5)
-    assert kernel_distance(real, fake, 0.95).value == pytest.approx(poly_mmd(real, fake).item(), rel=1e-9)
+    assert measured(real, fake, 0.95).value == pytest.approx(poly_mmd(real, fake).item(), rel=1e-9)
 
 
 def test_the_real_images_part_is_the_mean_of_their_own_pairs() -> None:
     real = normal(9, 3, 0).numpy()
     pairs = [(np.dot(real[i], real[j]) / 3 + 1) ** 3 for i in range(9) for j in range(9) if i != j]
-    assert within_real(torch.from_numpy(real)).item() == pytest.approx(np.mean(pairs), rel=1e-9)
+    assert within_real(torch.from_numpy(real)) == pytest.approx(np.mean(pairs), rel=1e-9)
 
 
 def test_images_farther_away_are_at_a_larger_distance() -> None:
     real = normal(200, 4, 0)
-    distances = [kernel_distance(real, normal(200, 4, 1, shift), 0.95).value for shift in (0, 0.5, 1, 2)]
+    distances = [measured(real, normal(200, 4, 1, shift), 0.95).value for shift in (0, 0.5, 1, 2)]
     assert distances == sorted(distances)
 
 
@@ -90,7 +95,7 @@ def distance_of(mean: float, scale: float, width: int) -> float:
 
 def test_the_closed_form_that_coverage_is_measured_by_is_that_of_a_large_sample() -> None:
     x, y = normal(4000, 4, 0), normal(4000, 4, 1, 0.3, 1.3)
-    found = kernel_distance(x, y, 0.95)
+    found = measured(x, y, 0.95)
     # Three standard errors of the generated side, and as much for the real one, which the interval leaves out.
     assert found.value == pytest.approx(distance_of(0.3, 1.3, 4), abs=3 * 2**0.5 * error_of(x, y))
     assert distance_of(0.3, 1.3, 4) > 10 * error_of(x, y)
@@ -99,7 +104,7 @@ def test_the_closed_form_that_coverage_is_measured_by_is_that_of_a_large_sample(
 
 def test_two_samples_of_one_distribution_are_at_no_distance_on_average() -> None:
     """Also for a few images, where a Frechet distance is all bias."""
-    found = np.array([kernel_distance(normal(25, 8, 2 * i), normal(15, 8, 2 * i + 1), 0.95).value for i in range(400)])
+    found = np.array([measured(normal(25, 8, 2 * i), normal(15, 8, 2 * i + 1), 0.95).value for i in range(400)])
     assert abs(found.mean()) < 3 * found.std(ddof=1) / np.sqrt(len(found))
     assert 0.3 < (found < 0).mean() < 0.8, "an unbiased estimate of 0 is often below it"
 
@@ -117,7 +122,7 @@ def test_the_error_is_that_of_leaving_out_one_image_at_a_time(real: int, fake: i
 
 def test_the_interval_is_symmetric_and_grows_with_the_confidence() -> None:
     x, y = normal(50, 5, 0), normal(30, 5, 1)
-    few, many = kernel_distance(x, y, 0.68), kernel_distance(x, y, 0.99)
+    few, many = measured(x, y, 0.68), measured(x, y, 0.99)
     assert few.value == many.value
     assert many.low < few.low < few.value < few.high < many.high
     assert few.value - few.low == pytest.approx(few.high - few.value, rel=1e-9)
@@ -133,12 +138,12 @@ def test_the_interval_covers_the_true_distance_about_as_often_as_it_says(mean: f
     truth = distance_of(mean, scale, width)
     for trial in range(200):
         real, fake = normal(1000, width, 2 * trial), normal(100, width, 2 * trial + 1, mean, scale)
-        found = kernel_distance(real, fake, 0.95)
+        found = measured(real, fake, 0.95)
         covered.append(found.low <= truth <= found.high)
     assert 0.90 <= np.mean(covered) <= 0.99
 
 
 def test_the_interval_of_no_distance_is_rather_too_wide() -> None:
     """There the leave-one-out error counts the spread of pairs twice, so 0 is covered more often than it says."""
-    found = [kernel_distance(normal(500, 8, 2 * i), normal(50, 8, 2 * i + 1), 0.95) for i in range(200)]
+    found = [measured(normal(500, 8, 2 * i), normal(50, 8, 2 * i + 1), 0.95) for i in range(200)]
     assert np.mean([f.low <= 0 <= f.high for f in found]) >= 0.95

@@ -1,16 +1,14 @@
 """The Frechet distance between Gaussians fitted to features (Heusel et al. 2017, section 2)."""
 
-import copy
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from thaw.evaluation.bootstrap import resampled_indices, reverse_percentile
-from thaw.evaluation.classifier import INFERENCE_BATCH, FeatureNetwork
 from thaw.evaluation.intervals import Interval
 from thaw.training.checkpoint import read_tensors
 
@@ -53,18 +51,27 @@ def frechet_distance(a: Moments, b: Moments, root: Tensor | None = None) -> floa
     return float((a.mean - b.mean).square().sum() + trace)
 
 
-def fid_classifier(network: FeatureNetwork, real: Moments, fake: Tensor) -> float:
-    """The distance of generated images, uint8 (n, C, H, W), from the real ones, by torchmetrics in float64."""
+class _Extracted(nn.Module):
+    """Takes a network's place in torchmetrics where its features are there already, each of so many numbers."""
+
+    def __init__(self, num_features: int) -> None:
+        super().__init__()
+        self.num_features = num_features
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def fid_classifier(real: Moments, fake: Tensor) -> float:
+    """The distance of features of generated images, float64 (n, d), from those of the real ones, by torchmetrics."""
     from torchmetrics.image.fid import FrechetInceptionDistance  # takes seconds to import, which others need not wait
 
-    metric = FrechetInceptionDistance(feature=copy.deepcopy(network), reset_real_features=False)
-    metric.set_dtype(torch.float64)  # which converts the network as well, hence the copy
+    metric = FrechetInceptionDistance(feature=_Extracted(len(real.mean)), reset_real_features=False)
     # torchmetrics keeps sums; these are the sums that the moments came from.
     metric.real_features_sum = real.mean * real.images
     metric.real_features_cov_sum = real.covariance * (real.images - 1) + real.images * torch.outer(real.mean, real.mean)
     metric.real_features_num_samples = torch.tensor(real.images)
-    for part in fake.split(INFERENCE_BATCH):
-        metric.update(part, real=False)
+    metric.update(fake, real=False)
     return float(metric.compute())
 
 

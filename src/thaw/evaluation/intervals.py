@@ -1,10 +1,14 @@
-"""Intervals that need no resampling. There is no torch in them, so that the report can use them too."""
+"""Intervals that need no resampling.
+
+The report and the commands that compare use them too, so there is neither torch in them nor scipy.stats, whose import
+takes longer than such a command may. The quantiles are those that scipy.stats calls.
+"""
 
 from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy import stats
+from scipy.special import ndtri, stdtrit
 
 Array = npt.NDArray[np.float64]
 
@@ -22,7 +26,7 @@ def proportion_interval(share: float, count: int, confidence: float) -> Interval
 
     A bootstrap of images that all agree would give an interval of no width.
     """
-    z = stats.norm.ppf((1 + confidence) / 2)
+    z = ndtri((1 + confidence) / 2)
     middle = (share + z**2 / (2 * count)) / (1 + z**2 / count)
     width = z / (1 + z**2 / count) * np.sqrt(share * (1 - share) / count + z**2 / (4 * count**2))
     return Interval(share, float(min(share, middle - width)), float(max(share, middle + width)))
@@ -30,7 +34,7 @@ def proportion_interval(share: float, count: int, confidence: float) -> Interval
 
 def student_interval(value: float, error: float, degrees: int, confidence: float) -> Interval:
     """The interval of a value whose standard error was estimated with so many degrees of freedom."""
-    width = float(stats.t.ppf((1 + confidence) / 2, degrees)) * error
+    width = float(stdtrit(degrees, (1 + confidence) / 2)) * error
     return Interval(value, value - width, value + width)
 
 
@@ -61,7 +65,7 @@ def paired_share_difference(a: Array, b: Array, confidence: float) -> Interval:
     count = len(gap) + 2
     middle = gap.sum() / count
     error = np.sqrt(((np.square(gap).sum() + 1) / count - middle**2) / count)
-    width = float(stats.norm.ppf((1 + confidence) / 2) * error)
+    width = float(ndtri((1 + confidence) / 2) * error)
     value = float(gap.mean())
     interval = Interval(value, min(value, float(middle - width)), max(value, float(middle + width)))
     return _with_both(interval, a, b, confidence)
@@ -83,7 +87,7 @@ def with_trainings(interval: Interval, by_training: Array, confidence: float) ->
     count = len(by_training)
     if count < 2:
         return interval
-    spread = stats.t.ppf((1 + confidence) / 2, count - 1) * by_training.std(ddof=1) / np.sqrt(count)
+    spread = stdtrit(count - 1, (1 + confidence) / 2) * by_training.std(ddof=1) / np.sqrt(count)
     below = float(np.hypot(interval.value - interval.low, spread))
     above = float(np.hypot(interval.high - interval.value, spread))
     return Interval(interval.value, interval.value - below, interval.value + above)

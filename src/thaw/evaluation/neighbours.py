@@ -13,7 +13,7 @@ from thaw.evaluation.intervals import Interval, hull, proportion_interval, stude
 NEIGHBOURHOOD = 3
 DRAWS = 20
 """Subsamples behind an interval."""
-BATCH = 500
+BATCH = 1000
 
 
 class Coverage(NamedTuple):

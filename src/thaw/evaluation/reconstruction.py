@@ -7,6 +7,10 @@ from torch import Tensor
 
 LARGEST_PSNR = float(10 * np.log10(12 * 255**2))
 """The PSNR of rounding to 256 grey levels, whose mean squared error is (1/255)^2 / 12."""
+SIGMA, RADIUS = 1.5, 5
+"""Of the window, in pixels; scikit-image ends it at 3.5 sigma."""
+BLOCK = 1000
+"""Images compared at a time."""
 
 Array = npt.NDArray[np.float64]
 
@@ -21,13 +25,26 @@ def reconstruction_errors(originals: Tensor, restored: Tensor, half_range: float
     a, b = (
         ((x.double() / half_range + 1) / 2).clamp(0, 1).movedim(1, -1).numpy() for x in (originals, restored)
     )  # (N, H, W, C)
-    ssim = [
-        structural_similarity(
-            x, y, data_range=1, channel_axis=-1, gaussian_weights=True, sigma=1.5, use_sample_covariance=False
-        )
-        for x, y in zip(a, b, strict=True)
-    ]
+    blocks = [slice(first, first + BLOCK) for first in range(0, len(a), BLOCK)]
+    ssim = np.concatenate([_similarity(a[block], b[block]) for block in blocks])
     with np.errstate(divide="ignore"):
         psnr = [min(peak_signal_noise_ratio(x, y, data_range=1), LARGEST_PSNR) for x, y in zip(a, b, strict=True)]
     rmse = np.sqrt(((a - b) ** 2).mean((1, 2, 3)))
-    return {"rmse": rmse, "ssim": np.array(ssim), "psnr": np.array(psnr)}
+    return {"rmse": rmse, "ssim": ssim, "psnr": np.array(psnr)}
+
+
+def _similarity(a: Array, b: Array) -> Array:
+    """The SSIM of each of (N, H, W, C), by one call: the images stand below each other in one tall image.
+
+    scikit-image takes the mean over the windows that lie within an image, so those that reach into the next image go
+    the way of those that reach over the border.
+    """
+    if min(a.shape[1:3]) <= 2 * RADIUS:
+        raise ValueError(f"images of {a.shape[1]}x{a.shape[2]} pixels have no room for a window of {2 * RADIUS + 1}")
+    _, similarity = structural_similarity(
+        *(x.reshape(-1, *x.shape[2:]) for x in (a, b)), data_range=1, channel_axis=-1, gaussian_weights=True,
+        sigma=SIGMA, use_sample_covariance=False, full=True,
+    )  # fmt: skip
+    inside = slice(RADIUS, -RADIUS)
+    means: Array = similarity.reshape(a.shape)[:, inside, inside].mean((1, 2, 3))
+    return means

@@ -42,27 +42,29 @@ COMPARED = 1000
 class Reference:
     """The real images' side of every comparison: the data, its feature network, features of the test images.
 
-    `moments` are those of the test images, `floors` the Frechet distances of as many real images by their number.
+    `moments` are those of the test images, `within` is the mean kernel of two of them, `floors` are the Frechet
+    distances of as many real images by their number.
     """
 
     dataset: Dataset
     network: FeatureNetwork
     moments: Moments
     features: Tensor
+    within: float
     floors: dict[int, float]
     confidence: float
     resamples: int
 
 
-def frechet_rows(reference: Reference, pixels: list[Tensor], feats: list[Tensor]) -> list[Row]:
-    """fid_classifier, its limit for infinitely many images, and kid_classifier of uint8 images, by training."""
-    count = len(pixels[0])
-    by_training = np.array([fid_classifier(reference.network, reference.moments, images) for images in pixels])
+def frechet_rows(reference: Reference, feats: list[Tensor]) -> list[Row]:
+    """fid_classifier, its limit for infinitely many images, and kid_classifier of features (n, d), by training."""
+    count = len(feats[0])
+    by_training = np.array([fid_classifier(reference.moments, fake) for fake in feats])
     interval = frechet_interval(
         reference.moments, feats, reference.confidence, reference.resamples, generator("fid_classifier")
     )._replace(value=float(by_training.mean()))
     interval = with_trainings(interval, by_training, reference.confidence)
-    rows = [row("fid_classifier", interval, count, len(pixels), REVERSE, reference.floors.get(count))]
+    rows = [row("fid_classifier", interval, count, len(feats), REVERSE, reference.floors.get(count))]
 
     limits = []
     for index, fake in enumerate(feats):
@@ -74,7 +76,7 @@ def frechet_rows(reference: Reference, pixels: list[Tensor], feats: list[Tensor]
         limits.append(student_interval(limit, float(error), DRAWS - 1, reference.confidence))
     rows.append(averaged_row("fid_infinite", limits, count, reference.confidence, SUBSAMPLES))
 
-    distances = [kernel_distance(reference.features, fake, reference.confidence) for fake in feats]
+    distances = [kernel_distance(reference.features, fake, reference.confidence, reference.within) for fake in feats]
     rows.append(averaged_row("kid_classifier", distances, count, reference.confidence, "jackknife"))
     return rows
 

@@ -69,3 +69,6 @@ METRICS = {
         Metric("ks_accepted_at_T", "KS kept at T", None, 3, "share of the tests that do not reject N(0, 1) at t = T"),
     )
 }  # fmt: skip
+
+SHARES = ("class_preservation", "class_preservation_half")
+"""Metrics of a single image that are yes or no."""

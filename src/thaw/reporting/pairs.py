@@ -6,9 +6,9 @@ import pandas as pd
 
 from thaw.artifacts import Artifacts
 from thaw.evaluation.intervals import Interval, paired_difference, paired_share_difference
+from thaw.reporting.metrics import SHARES
 
 Array = npt.NDArray[np.float64]
-SHARES = ("class_preservation", "class_preservation_half")
 
 
 def image_scores(artifacts: Artifacts, variant: str, metric: str) -> tuple[list[int], Array] | None:

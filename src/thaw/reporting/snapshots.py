@@ -1,8 +1,7 @@
 """Results at one state of the project, and the differences between two, each with whether it is more than noise.
 
-The rules are those of `thaw.reporting.results.differs` and `thaw.evaluation.intervals`. They stand here a second time
-because pandas and scipy.stats alone take longer to import than a command may take; tests/test_comparison.py holds
-the two against each other.
+The rules are those of `thaw.reporting.results.differs`, and tests/test_comparison.py holds the two against each other.
+Tables are read without pandas, which alone takes longer to import than a command may take.
 """
 
 import csv
@@ -17,17 +16,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import stdtrit
 
 from thaw.artifacts import Artifacts
-from thaw.reporting.metrics import METRICS, Metric
+from thaw.evaluation.intervals import paired_difference, paired_share_difference
+from thaw.reporting.metrics import METRICS, SHARES, Metric
 
 Array = npt.NDArray[np.float64]
 BETTER, WORSE, CHANGED, NOISE, SAME = "better", "worse", "changed", "within noise", "the same"
 INCOMPARABLE, ABSENT = "not comparable", "absent"
 BEYOND = (BETTER, WORSE, CHANGED)
 
-SHARES = ("class_preservation", "class_preservation_half")
 BIASED = ("fid_classifier", "fid_inception", "precision", "recall", "unique_fraction")
 """Metrics whose expected value depends on how many samples they are measured on."""
 OF_THE_CLASSIFIER = (
@@ -213,29 +211,9 @@ def _paired(key: str, before: Side, after: Side) -> Gap | None:
     (images, first), (others, second) = (side.snapshot.scores(side.variant) for side in (before, after))
     if not images or images != others or key not in first or key not in second:
         return None
-    a, b, confidence = first[key], second[key], after.snapshot.confidence
-    gap = b.mean(0) - a.mean(0)
-    value, count = float(gap.mean()), len(gap)
-    if key in SHARES:  # half a pair for each of the four ways to agree or differ (Agresti and Min 2005)
-        middle = gap.sum() / (count + 2)
-        error = math.sqrt(((np.square(gap).sum() + 1) / (count + 2) - middle**2) / (count + 2))
-        half = NormalDist().inv_cdf((1 + confidence) / 2) * error
-        low, high = min(value, middle - half), max(value, middle + half)
-    else:
-        half = _student(count - 1, confidence) * float(gap.std(ddof=1)) / math.sqrt(count)
-        low, high = value - half, value + half
-    spread = math.hypot(*(_spread(scores.mean(1), confidence) for scores in (a, b)))
-    return Gap(value, value - math.hypot(value - low, spread), value + math.hypot(high - value, spread), paired=True)
-
-
-def _spread(by_training: Array, confidence: float) -> float:
-    """Half the width of the interval for the mean of the trainings; nothing where there is one."""
-    count = len(by_training)
-    return _student(count - 1, confidence) * float(by_training.std(ddof=1)) / math.sqrt(count) if count > 1 else 0.0
-
-
-def _student(degrees: int, confidence: float) -> float:
-    return float(stdtrit(degrees, (1 + confidence) / 2))
+    compare = paired_share_difference if key in SHARES else paired_difference
+    gap = compare(second[key], first[key], after.snapshot.confidence)
+    return Gap(*gap, paired=True)
 
 
 def chance(found: Iterable[Difference], confidence: float) -> str:

@@ -55,7 +55,7 @@ def run(artifacts: Artifacts, variant: str) -> None:
     pixels = [to_uint8(images, dataset.half_range) for images in samples]
     feats = [features(network, images) for images in pixels]
 
-    rows = frechet_rows(reference, pixels, feats)
+    rows = frechet_rows(reference, feats)
     if params.evaluation.inception:
         rows.append(inception_row(reference, pixels, artifacts.inception, artifacts.statistics))
     rows += diversity_rows(reference, pixels, feats)
@@ -94,6 +94,7 @@ def _reference(artifacts: Artifacts, params: Params, variant: str) -> Reference:
     """The real images' side, with the training images that this variant saw."""
     dataset = read_dataset(params.data, artifacts.root)
     network = load_classifier(artifacts.classifier)
+    _, header = read_tensors(artifacts.statistics)
     with artifacts.floor.open() as file:
         floors = {int(found["n"]): float(found["fid_classifier"]) for found in csv.DictReader(file)}
     examples = params.variant(variant).train.examples or len(dataset.train)
@@ -101,8 +102,8 @@ def _reference(artifacts: Artifacts, params: Params, variant: str) -> Reference:
         dataset.name, dataset.train.subset(torch.arange(examples)), dataset.validation, dataset.test, dataset.half_range
     )
     return Reference(
-        seen, network, read_moments(artifacts.statistics), features(network, dataset.test.pixels), floors,
-        params.evaluation.confidence, params.budget.evaluate.resamples,
+        seen, network, read_moments(artifacts.statistics), features(network, dataset.test.pixels), header["within"],
+        floors, params.evaluation.confidence, params.budget.evaluate.resamples,
     )  # fmt: skip
 
 

@@ -28,7 +28,8 @@ def run(artifacts: Artifacts, variant: str) -> None:
     torch.set_num_threads(params.threads)
     dataset = read_dataset(params.data, artifacts.root)
     loaded = load_model(artifacts, variant, params)
-    models = [load_model(artifacts, variant, params, seed=seed).model for seed in loaded.seeds]
+    others = [load_model(artifacts, variant, params, seed=seed).model for seed in loaded.seeds[1:]]
+    models = [loaded.model, *others]
     degradation = loaded.model.degradation
     budget, confidence = params.budget.objective, params.evaluation.confidence
     totals: list[Row] = []

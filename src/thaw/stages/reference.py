@@ -10,6 +10,7 @@ from thaw.errors import ThawError
 from thaw.evaluation.classifier import features, load_classifier
 from thaw.evaluation.frechet import floor, moments
 from thaw.evaluation.inception import inception_features, load_inception, weights
+from thaw.evaluation.kernel import within_real
 from thaw.evaluation.samples import Reference, background_row, diversity_rows, frechet_rows
 from thaw.files import write_csv
 from thaw.hardware import accelerator
@@ -49,7 +50,8 @@ def run(artifacts: Artifacts) -> None:
     for count in sorted({min(count, len(others)) for count in counts}):
         floors[count], low, high = floor(real, others, count, FLOOR_DRAWS, generator("floor", count))
         rows.append({"n": count, "fid_classifier": floors[count], "low": low, "high": high, "draws": FLOOR_DRAWS})
-    header: dict[str, Any] = {"count": real.images}
+    within = within_real(of_test)
+    header: dict[str, Any] = {"count": real.images, "within": within}
     if params.evaluation.inception:
         inception = load_inception(weights(artifacts.inception)).to(accelerator().device)
         seen = moments(inception_features(inception, dataset.test.pixels))
@@ -61,11 +63,11 @@ def run(artifacts: Artifacts) -> None:
     write_csv(artifacts.floor, rows)
 
     reference = Reference(
-        dataset, network, real, of_test, floors, params.evaluation.confidence, budget.evaluate.resamples
+        dataset, network, real, of_test, within, floors, params.evaluation.confidence, budget.evaluate.resamples
     )
     chosen = slice(0, min(budget.sample.images, len(others)))
     pixels = [dataset.validation.pixels[chosen]]
-    found = frechet_rows(reference, pixels, [others[chosen]]) + diversity_rows(reference, pixels, [others[chosen]])
+    found = frechet_rows(reference, [others[chosen]]) + diversity_rows(reference, pixels, [others[chosen]])
     if background := background_row(reference, pixels):
         found.append(background)
     write_csv(artifacts.real, found)
