@@ -242,3 +242,15 @@ def test_quarto_makes_a_page_and_a_pdf(project: Artifacts) -> None:
     assert page.find("h1", class_="title").get_text() != "Introduction"
     assert (project.coursework / "coursework.pdf").read_bytes().startswith(b"%PDF-")
     assert not (project.report / "coursework.pdf").exists()
+
+
+@pytest.mark.skipif(shutil.which("quarto") is None, reason="quarto is not on PATH")
+def test_quarto_alone_takes_the_variants_as_its_parameters(project: Artifacts) -> None:
+    page = project.report / "coursework.qmd"
+    command = ["quarto", "render", str(page), "--to", "html", "-P", f"variants:{GAUSSIAN},{COLD}"]
+    environment = {**os.environ, "QUARTO_PYTHON": sys.executable, paper.VARIANTS: GAN}
+    subprocess.run(command, env=environment, check=True)
+    said = BeautifulSoup(page.with_suffix(".html").read_text(), "html.parser").get_text()
+    assert GAUSSIAN in said
+    assert COLD in said
+    assert GAN not in said, "the parameters come before the environment"

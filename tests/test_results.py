@@ -2,7 +2,10 @@
 
 import csv
 import json
+import os
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,7 +14,6 @@ from thaw.artifacts import Artifacts
 from thaw.params import read_params
 from thaw.reporting.agreement import agreement_table
 from thaw.reporting.metrics import METRICS
-from thaw.reporting.publish import publish
 from thaw.reporting.render import labels, render
 from thaw.reporting.results import Measurement, Results, differs, join, ranking_sentence, some
 
@@ -36,6 +38,15 @@ def test_a_difference_within_the_noise_is_called_that() -> None:
 
 def test_one_training_each_is_said_to_compare_trainings_only() -> None:
     assert "which training is better, not which method" in ranking_sentence([measured("a", 10, 1, trainings=1)])
+
+
+@pytest.mark.parametrize(("best", "other"), [(1, 3), (3, 1)])
+def test_a_single_training_among_several_is_not_said_of_all(best: int, other: int) -> None:
+    ranked = [measured("a", 10, 1, trainings=best), measured("b", 20, 1, trainings=other)]
+    assert ranking_sentence(ranked).endswith(
+        ". Where a variant has one training only, this says which training is better, not which method."
+    )
+    assert "training" not in ranking_sentence([measured("a", 10, 1), measured("b", 20, 1)])
 
 
 def test_the_highest_is_best_where_more_is_better() -> None:
@@ -108,7 +119,8 @@ def test_both_renderers_number_the_report_alike(tmp_path: Path) -> None:
     shutil.copytree(ROOT / "figures", tmp_path / "figures", dirs_exist_ok=True)
     project = Artifacts(tmp_path)
     plain = labels(render(project.report, tmp_path / "plain.html").read_text())
-    assert "by quarto" in publish(project)
+    command = ["quarto", "render", str(project.report), "--to", "html"]
+    subprocess.run(command, env={**os.environ, "QUARTO_PYTHON": sys.executable}, check=True)
     by_quarto: dict[str, str] = {}
     for page in project.book.glob("*.html"):
         by_quarto |= labels(page.read_text())

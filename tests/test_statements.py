@@ -92,8 +92,9 @@ def test_memorisation_is_suspected_only_beyond_the_noise(project: Artifacts) -> 
 
 
 def test_restoring_step_by_step_is_better_where_it_is(project: Artifacts) -> None:
-    assert f"RMSE is better step by step for `{A}` (0.200) and `{B}` (0.200)." in severity_sentence(
-        Results(project), "rmse"
+    assert (
+        f"By RMSE, restorations from t = T/2 are better step by step for `{A}` (0.200) and `{B}` (0.200)."
+        in severity_sentence(Results(project), "rmse")
     )
     write_csv(project.severity(A), severity(0.3, 0.2))
     write_csv(project.severity(B), severity(0.2, 0.205))
@@ -110,7 +111,7 @@ def test_the_lowest_loss_is_not_the_best_model_unless_it_is(project: Artifacts) 
 def test_the_likelihood_names_the_best_and_the_furthest_from_noise(project: Artifacts) -> None:
     said = likelihood_sentence(Results(project))
     assert f"`{A}` has the lowest bound on the bits per dimension" in said
-    assert f"is largest for `{A}`: 0.5 bits." in said
+    assert f"is largest for `{A}`: 0.5 bits per dimension." in said
 
 
 def test_without_measurements_no_sentence_claims_anything(tmp_path: Path) -> None:

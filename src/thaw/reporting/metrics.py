@@ -40,7 +40,8 @@ METRICS = {
         Metric("class_entropy", "class entropy (bits)", None, 2,
                "entropy of the classes that the classifier sees; that of the real images is right"),
         Metric("unique_fraction", "unique", "higher", 3,
-               "share of samples further from every other one than 1 % of as many real images are from each other"),
+               "share of samples further from their nearest neighbour than the closest 1 % of as many real images "
+               "are from theirs; real images have about 0.99"),
         Metric("memorized_fraction", "memorised", None, 3,
                "share of samples nearer to a training image than 99 % of 1000 test images are; new images have about "
                "0.01, blurred and thin ones more"),
@@ -65,7 +66,8 @@ METRICS = {
                "variational bound on the negative log-likelihood of test images; of Gaussian noise alone",
                phrase="bound on the bits per dimension"),
         Metric("ks_first_t", "KS first t", None, 0,
-               "first t from which the median p of the Kolmogorov–Smirnov test against N(0, 1) stays above 0.05"),
+               "first t from which the median p of the Kolmogorov–Smirnov test against N(0, 1) stays above "
+               "`normality.significance`"),
         Metric("ks_accepted_at_T", "KS kept at T", None, 3, "share of the tests that do not reject N(0, 1) at t = T"),
     )
 }  # fmt: skip

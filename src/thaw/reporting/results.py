@@ -140,8 +140,10 @@ def ranking_sentence(
     if far:
         listed = some([f"`{m.variant}` ({m.show()})" for m in far])
         sentence += f"{', and' if near else ';'} {listed} {'follow' if len(far) > 1 else 'follows'} beyond it"
-    if best.trainings == 1:
-        sentence += ". With one training each, this says which training is better, not which method"
+    single = [m for m in ranked if m.trainings == 1]
+    if single:
+        whose = "With one training each" if len(single) == len(ranked) else "Where a variant has one training only"
+        sentence += f". {whose}, this says which training is better, not which method"
     return sentence + "."
 
 

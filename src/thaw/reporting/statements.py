@@ -64,7 +64,7 @@ def severity_sentence(results: Results, metric: str) -> str:
         )
         if found
     ]
-    return f"Restored from t = T/2, {known.title} is {join(clauses)}."
+    return f"By {known.title}, restorations from t = T/2 are {join(clauses)}."
 
 
 def _halfway(results: Results, variant: str, metric: str) -> tuple[Measurement, Measurement] | None:
@@ -97,7 +97,8 @@ def likelihood_sentence(results: Results) -> str:
     if ends:
         worst = max(ends, key=lambda variant: ends[variant])
         text += (
-            f" The term $L_T$, what $z_T$ still tells of the image, is largest for `{worst}`: {ends[worst]:.2g} bits."
+            f" The term $L_T$, what $z_T$ still tells of the image, is largest for `{worst}`: {ends[worst]:.2g} bits "
+            "per dimension."
         )
     return text
 
