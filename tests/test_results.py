@@ -16,6 +16,7 @@ from thaw.reporting.agreement import agreement_table
 from thaw.reporting.metrics import METRICS
 from thaw.reporting.render import labels, render
 from thaw.reporting.results import Measurement, Results, differs, join, ranking_sentence, some
+from thaw.reporting.tables import best_cell
 
 ROOT = Path(__file__).parents[1]
 
@@ -38,6 +39,17 @@ def test_a_difference_within_the_noise_is_called_that() -> None:
 
 def test_one_training_each_is_said_to_compare_trainings_only() -> None:
     assert "which training is better, not which method" in ranking_sentence([measured("a", 10, 1, trainings=1)])
+
+
+def test_what_shares_the_best_value_is_bold_too() -> None:
+    best, tied, worse = measured("a", 10, 1), measured("b", 10, 3), measured("c", 11, 1)
+    assert [best_cell(m, best).count("**10.0**") for m in (best, tied, worse)] == [1, 1, 0]
+    assert "**" not in best_cell(worse, best)
+
+
+def test_nothing_is_written_as_less_than_nothing() -> None:
+    assert METRICS["kid_classifier"].show(-0.001) == "0.00"
+    assert METRICS["kid_classifier"].show(-0.01) == "-0.01"
 
 
 @pytest.mark.parametrize(("best", "other"), [(1, 3), (3, 1)])

@@ -47,6 +47,10 @@ def severity(steps: float, once: float) -> list[dict[str, Any]]:
              "high": value + 0.01, "n": 200} for name, value in (("iterative", steps), ("direct", once))]  # fmt: skip
 
 
+def likelihood(name: str) -> list[dict[str, Any]]:
+    return [{"term": "L_0", "bits": 1.0 if name == A else 1.25}, {"term": "L_T", "bits": 0.5 if name == A else 0.1}]
+
+
 def measure(artifacts: Artifacts, measured: dict[str, tuple[float, float]]) -> Results:
     """Write made-up results of two variants and read them."""
     rows = [row(metric, value, variant=name) for metric, pair in measured.items()
@@ -68,7 +72,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Artifac
     write_csv(artifacts.real, [row(metric, value) for metric, value in REAL.items()])
     for name in (A, B):
         write_csv(artifacts.severity(name), severity(0.2, 0.3))
-        write_csv(artifacts.likelihood(name), [{"term": "L_T", "bits": 0.5 if name == A else 0.1}])
+        write_csv(artifacts.likelihood(name), likelihood(name))
     measure(artifacts, MEASURED)
     monkeypatch.chdir(tmp_path)
     yield artifacts
@@ -111,6 +115,8 @@ def test_the_lowest_loss_is_not_the_best_model_unless_it_is(project: Artifacts) 
 def test_the_likelihood_names_the_best_and_the_furthest_from_noise(project: Artifacts) -> None:
     said = likelihood_sentence(Results(project))
     assert f"`{A}` has the lowest bound on the bits per dimension" in said
+    assert f"The highest bound is that of `{B}`, 3.50, of which $L_0$, the price of the grey levels behind" in said
+    assert "$z_1$, is 1.25." in said
     assert f"is largest for `{A}`: 0.5 bits per dimension." in said
 
 

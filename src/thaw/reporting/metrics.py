@@ -19,7 +19,7 @@ class Metric:
 
     def show(self, value: float) -> str:
         """The value as the report prints it."""
-        return f"{value:.{self.digits}f}"
+        return f"{value:z.{self.digits}f}"
 
 
 METRICS = {

@@ -89,16 +89,21 @@ def likelihood_sentence(results: Results) -> str:
     if not ranked:
         return "The bound on the likelihood has not been measured yet."
     text = ranking_sentence(ranked, results.differs)
-    ends = {
-        m.variant: float(table.loc[table["term"] == "L_T", "bits"].sum())
+    terms = {
+        m.variant: table.groupby("term")["bits"].sum()
         for m in ranked
         if (path := results.artifacts.likelihood(m.variant)).exists() and not (table := pd.read_csv(path)).empty
     }
-    if ends:
-        worst = max(ends, key=lambda variant: ends[variant])
+    if terms:
+        last = next(m for m in reversed(ranked) if m.variant in terms)
         text += (
-            f" The term $L_T$, what $z_T$ still tells of the image, is largest for `{worst}`: {ends[worst]:.2g} bits "
-            "per dimension."
+            f" The highest bound is that of `{last.variant}`, {last.show()}, of which $L_0$, the price of the grey "
+            f"levels behind $z_1$, is {last.metric.show(terms[last.variant]['L_0'])}."
+        )
+        worst = max(terms, key=lambda variant: terms[variant]["L_T"])
+        text += (
+            f" The term $L_T$, what $z_T$ still tells of the image, is largest for `{worst}`: "
+            f"{terms[worst]['L_T']:.2g} bits per dimension."
         )
     return text
 

@@ -56,9 +56,9 @@ def plain_cell(measurement: Measurement | None) -> str:
 
 
 def best_cell(measurement: Measurement | None, best: Measurement | None) -> str:
-    """The same, in bold where it is the best of its metric."""
+    """The same, in bold where none of its metric is better."""
     text = plain_cell(measurement)
-    if measurement is None or measurement != best or measurement.metric.better is None:
+    if measurement is None or best is None or measurement.value != best.value or measurement.metric.better is None:
         return text
     return text.replace(measurement.show(), f"**{measurement.show()}**", 1)
 
