@@ -1,7 +1,6 @@
 """Bringing results up to date: what `thaw repro` and `thaw report` do."""
 
 import os
-import sys
 from collections.abc import Callable, Collection, Iterable, Sequence
 
 from thaw.artifacts import Artifacts
@@ -10,7 +9,7 @@ from thaw.params import read_params
 from thaw.pipeline.dvcfile import Pipeline
 from thaw.pipeline.live import display_for
 from thaw.pipeline.plan import Plan, jobs_for, minutes, seconds
-from thaw.pipeline.running import Job, dvc, run_all
+from thaw.pipeline.running import DVC, Job, dvc, run_all
 from thaw.pipeline.status import Status
 
 FIRST, LAST = "what comes first", "summary and figures"
@@ -42,7 +41,7 @@ def _crew(artifacts: Artifacts, options: Sequence[str], only: Collection[str] | 
     def job(name: str, stages: Iterable[str], needs: Iterable[str] = (), follows: Iterable[str] = ()) -> Job:
         wanted = [stage for stage in stages if only is None or stage in only]
         known = {stage: found for stage in wanted if (found := seconds(artifacts, stage)) is not None}
-        command = [sys.executable, "-m", "dvc", "--wait-for-lock", "repro", "-s", *options, *wanted]
+        command = [*DVC, "--wait-for-lock", "repro", "-s", *options, *wanted]
         return Job(name, wanted, command, known, set(needs), set(follows))
 
     variants = dict.fromkeys(stage.key for stage in pipeline.stages.values() if stage.kind in pipeline.chain)

@@ -22,6 +22,7 @@ PASSED = re.compile(r"Stage '(?P<stage>[^']+)' (?:didn't change|is cached)\b.*")
 SAID = re.compile(r"thaw: (?P<sentence>.+)")
 EXCEPTION = re.compile(r"(?:\w+\.)*\w*(?:Error|Exception)(?:: .+)?")
 DVC_ERROR = re.compile(r"(?:\x1b\[\d+m)*ERROR(?:\x1b\[\d+m)*: (?P<sentence>.+)")
+DVC = (sys.executable, "-m", "thaw.pipeline.dvc_program")
 WORDS_KEPT = 2000
 PATIENCE_SECONDS = 60.0
 """How long an interrupted job may take to end before it is killed."""
@@ -42,7 +43,7 @@ def environment(root: Path) -> dict[str, str]:
 
 def dvc(root: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     """Run a DVC command in the project, waiting for any other that holds its lock; what it says is kept."""
-    command = [sys.executable, "-m", "dvc", *arguments]
+    command = [*DVC, *arguments]
     return subprocess.run(command, cwd=root, env=environment(root), capture_output=True, text=True)
 
 
