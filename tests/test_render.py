@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from thaw.errors import ThawError
+from thaw.reporting import cells
 from thaw.reporting.crossref import Node, Page, number_pages
 from thaw.reporting.render import labels, render
 
@@ -494,3 +495,31 @@ def test_section_numbers_rise_through_a_chapter(levels: list[int]) -> None:
     numbers = [tuple(map(int, target.number.split("."))) for target in targets.values()]
     assert all(before < after for before, after in pairwise(numbers))
     assert [len(number) for number in numbers] == [1, *levels]
+
+
+LATE = """# Late
+
+```{python}
+#| output: asis
+import sys
+import time
+sys.stdout.flush_timeout = sys.stderr.flush_timeout = 0.1
+get_ipython().kernel.iopub_thread.schedule(lambda: time.sleep(SECONDS))
+print("arrived", "at", "last")
+```
+"""
+
+
+def test_what_a_busy_machine_prints_late_is_waited_for(tmp_path: Path) -> None:
+    output = render(
+        write_book(tmp_path / "book", index_qmd=LATE.replace("SECONDS", "6")), tmp_path / "report.html"
+    )  # more than the four seconds after which nbclient drops it
+    assert "arrived at last" in output.read_text()
+
+
+def test_what_never_arrives_stops_the_rendering(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cells, "PATIENCE_SECONDS", 2)
+    book = write_book(tmp_path / "book", index_qmd=LATE.replace("SECONDS", "10"))
+    with pytest.raises(ThawError, match=r"index\.qmd.*did not arrive within 2 seconds: render again"):
+        render(book, tmp_path / "report.html")
+    assert not (tmp_path / "report.html").exists()

@@ -15,7 +15,7 @@ from jupyter_client.kernelspec import KernelSpec, KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from jupyter_core.utils import run_sync
 from nbclient import NotebookClient
-from nbclient.exceptions import CellExecutionError, DeadKernelError
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -29,6 +29,8 @@ DRAWING = re.compile(r"^\[?<(matplotlib|Figure|Axes)")  # what a plotting call r
 
 FRESH = "get_ipython().reset(new_session=False); __import__('os').chdir({folder!r})"  # what runs before each page
 
+PATIENCE_SECONDS = 120
+"""How long what a cell has printed may take to arrive. By nbclient's default it is dropped after 4, with no word."""
 DEFAULTS = {"echo": True, "eval": True, "include": True, "output": True, "warning": True}
 OPTIONS = {*DEFAULTS, "label", "fig-cap", "fig-alt", "fig-subcap", "tags", "tbl-cap", "layout-ncol"}
 IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
@@ -152,7 +154,10 @@ def execute(pages: Sequence[tuple[Sequence[Cell], Path]]) -> None:
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.source) for cell in wanted])
     manager = AsyncKernelManager(kernel_spec_manager=_ThisInterpreter())
     resources = {"metadata": {"path": str(pages[0][1])}}
-    client = NotebookClient(notebook, km=manager, timeout=None, resources=resources)
+    client = NotebookClient(
+        notebook, km=manager, timeout=None, resources=resources, iopub_timeout=PATIENCE_SECONDS,
+        raise_on_iopub_timeout=True,
+    )  # fmt: skip
     with client.setup_kernel(), _ended(manager):
         for index, (cell, code) in enumerate(zip(wanted, notebook.cells, strict=True)):
             try:
@@ -164,6 +169,9 @@ def execute(pages: Sequence[tuple[Sequence[Cell], Path]]) -> None:
                 raise ThawError(
                     f"{cell.place(line)}: the cell stops with {cause}; mend it and render again."
                 ) from error
+            except CellTimeoutError as error:
+                late = f"what the cell prints did not arrive within {PATIENCE_SECONDS} seconds"
+                raise ThawError(f"{cell.place()}: {late}: render again.") from error
             except DeadKernelError as error:
                 raise ThawError(f"{cell.place()}: Python died while it ran this cell: run the cell by hand.") from error
             cell.outputs = code.outputs
