@@ -27,10 +27,13 @@ INLINE = re.compile(r"(?<!`)`\{python\} +([^`]+)`(?!`)")
 CELL_LINE = re.compile(r"Cell In\[\d+\], line (\d+)")
 DRAWING = re.compile(r"^\[?<(matplotlib|Figure|Axes)")  # what a plotting call returns, which nobody wants to read
 
-FRESH = "get_ipython().reset(new_session=False); __import__('os').chdir({folder!r})"  # what runs before each page
-
 PATIENCE_SECONDS = 120
-"""How long what a cell has printed may take to arrive. By nbclient's default it is dropped after 4, with no word."""
+"""How long what a cell prints may take to arrive. By default the kernel waits 10 and nbclient 4, and it is dropped."""
+FRESH = """get_ipython().reset(new_session=False)
+__import__('os').chdir({folder!r})
+for stream in (__import__('sys').stdout, __import__('sys').stderr):
+    stream.flush_timeout = {patience}
+del stream"""  # what runs before each page
 DEFAULTS = {"echo": True, "eval": True, "include": True, "output": True, "warning": True}
 OPTIONS = {*DEFAULTS, "label", "fig-cap", "fig-alt", "fig-subcap", "tags", "tbl-cap", "layout-ncol"}
 IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}
@@ -148,7 +151,10 @@ def execute(pages: Sequence[tuple[Sequence[Cell], Path]]) -> None:
     wanted: list[Cell] = []
     for cells, folder in pages:
         if asked := [cell for cell in cells if cell.inline or cell.options["eval"]]:
-            wanted += [Cell(FRESH.format(folder=str(folder)), asked[0].start, inline=True), *asked]
+            wanted += [
+                Cell(FRESH.format(folder=str(folder), patience=PATIENCE_SECONDS), asked[0].start, inline=True),
+                *asked,
+            ]
     if not wanted:
         return
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell.source) for cell in wanted])
