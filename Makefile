@@ -13,6 +13,9 @@ QUARTO_VERSION := 1.9.38
 QUARTO_SHA256 := bd59fdc0d868cd670ea4ebbf5997bfdfd6c81a0d9f50fe099f40f992b257ce18
 QUARTO_SECONDS ?= 120
 
+# A run starts Python hundreds of times, and without bytecode each start compiles all of torch again.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Recipes, and the programs that they start, find `dvc`, `thaw` and `quarto` of the environment first.
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 

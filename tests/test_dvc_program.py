@@ -78,6 +78,27 @@ def test_reading_gives_what_dvc_reads(small: Path) -> None:
     assert parse(text, "dvc.lock") == parse_yaml(text, "dvc.lock")
     mapping = yaml.safe_dump({"a": [1, 2.5, None, "text"]})
     assert parse(mapping, "dvc.yaml", "rt") == parse_yaml(mapping, "dvc.yaml")
+    for name in ("dvc.yaml", "params.yaml"):
+        text = (ROOT / name).read_text()
+        assert parse(text, name) == parse_yaml(text, name)
+    assert parse("", "params.yaml") == parse_yaml("", "params.yaml") == {}
+
+
+@pytest.mark.parametrize("scalar", [
+    "1", "-7", "+3", "007", "0x1F", "0o17", "1e-5", "1.5e3", "-.5", "2.", ".inf", "-.inf", "true", "False", "no", "yes",
+    "null", "~", "", "12:30", "2026-01-31", "1e", "2026-01-31 12:30:00", "'1'", '"true"', "0.1.2", "1 000",
+    "[1, 2e-3]", "{a: 1e3}",
+])  # fmt: skip
+def test_scalars_are_what_dvc_makes_of_them(scalar: str) -> None:
+    text = f"key: {scalar}"
+    found, expected = parse(text, "params.yaml"), parse_yaml(text, "params.yaml")
+    assert found == expected
+    assert type(found["key"]) is type(expected["key"])
+
+
+def test_every_reader_gets_a_copy_of_its_own() -> None:
+    parse("a: {b: 1}", "dvc.yaml")["a"]["b"] = 2
+    assert parse("a: {b: 1}", "dvc.yaml") == {"a": {"b": 1}}
 
 
 def test_a_broken_file_is_refused_with_the_place(small: Path) -> None:

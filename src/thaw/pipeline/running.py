@@ -15,6 +15,7 @@ from pathlib import Path
 
 from thaw.artifacts import Artifacts
 from thaw.files import replacing
+from thaw.pipeline.serving import serving
 from thaw.progress import EVERY, Reached
 
 RUNNING = re.compile(r"Running stage '(?P<stage>[^']+)':?")
@@ -93,9 +94,8 @@ class Job:
                     return str(found[group])
         return self.words[-1] if self.words else "it said nothing"
 
-    def start(self, root: Path, every: float) -> None:
+    def start(self, root: Path, settings: dict[str, str]) -> None:
         """Start the process, in a group of its own so that what stops it reaches all that it started."""
-        settings = environment(root) | {"PYTHONUNBUFFERED": "1", EVERY: str(every)}
         self.process = subprocess.Popen(
             self.command, cwd=root, env=settings, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT, text=True, errors="replace", start_new_session=True,
@@ -164,22 +164,25 @@ def run_all(jobs: Sequence[Job], count: int, artifacts: Artifacts, display: Disp
     On an interruption (Ctrl-C, SIGTERM or SIGHUP), as on any error, every process is told to stop before it is raised.
     """
     by_name = {job.name: job for job in jobs}
-    with _interruptible(), display:
+    longest_first = sorted(jobs, key=lambda job: -sum(job.expected.values()))  # so that none runs alone at the end
+    settings = environment(artifacts.root) | {"PYTHONUNBUFFERED": "1", EVERY: str(display.every)}
+    with _interruptible(), serving(settings) as asking, display:
         try:
             while any(job.state in ("waiting", "running") for job in jobs):
-                for job in jobs:
+                for job in longest_first:
                     if job.state == "running" and job.poll():
                         _write_log(artifacts, job)
                         display.ended(job, jobs)
                     elif job.state == "waiting":
-                        _start_or_skip(job, by_name, count, artifacts.root, display)
+                        _start_or_skip(job, by_name, count, artifacts.root, asking, display)
                 display.refresh(jobs)
                 time.sleep(POLL_SECONDS)
         finally:
             _stop([job for job in jobs if job.state == "running"])
 
 
-def _start_or_skip(job: Job, jobs: dict[str, Job], count: int, root: Path, display: Display) -> None:
+def _start_or_skip(job: Job, jobs: dict[str, Job], count: int, root: Path, settings: dict[str, str],
+                   display: Display) -> None:  # fmt: skip
     needed = [jobs[name] for name in job.needs if name in jobs]
     if any(other.state in ("failed", "skipped") for other in needed):
         job.state = "skipped"
@@ -188,7 +191,7 @@ def _start_or_skip(job: Job, jobs: dict[str, Job], count: int, root: Path, displ
     ready = all(other.state == "done" for other in needed)
     ready &= all(jobs[name].state not in ("waiting", "running") for name in job.follows if name in jobs)
     if ready and sum(other.state == "running" for other in jobs.values()) < count:
-        job.start(root, display.every)
+        job.start(root, settings)
 
 
 @contextlib.contextmanager

@@ -1,5 +1,6 @@
 """Laying image tiles out in a figure, each pixel of a tile a whole number of pixels of the figure."""
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -8,6 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import numpy.typing as npt
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.textpath import TextPath
 
 from thaw.reporting.drawing import WIDTH
@@ -131,5 +133,11 @@ def _pixels(text: str, size: float) -> int:
     """The width of a text in pixels of the figure."""
     if not text.strip():
         return 0
-    right = TextPath((0, 0), text, size=size).get_extents().x1
-    return round(1.08 * right * _dpi() / 72)  # a little more, as drawn letters are brought to whole pixels
+    points = _points(text, size, findfont(FontProperties()))
+    return round(1.08 * points * _dpi() / 72)  # a little more, as drawn letters are brought to whole pixels
+
+
+@functools.cache
+def _points(text: str, size: float, font: str) -> float:
+    """The width of a text in points, which takes as long as drawing a grid, and is asked for at every step of it."""
+    return float(TextPath((0, 0), text, size=size, prop=FontProperties(fname=font)).get_extents().x1)
