@@ -152,7 +152,7 @@ def test_the_library_gives_the_images_of_the_stages(made: Artifacts) -> None:
 
 
 def test_a_repetition_in_another_order_writes_the_same_bytes(made: Artifacts) -> None:
-    """Forced, alone, without the run cache: what ran beside another variant before is the same to the byte."""
+    """Forced, alone, by plain DVC, without the run cache: what ran as forks beside another variant is the same."""
     variant = RESTORING
     before = {path: path.read_bytes() for path in made_by(made, variant)}
     stages = [f"{stage}@{variant}" for stage in ("normality", "train", "objective", "sample", "evaluate", "audit")]

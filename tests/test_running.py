@@ -65,6 +65,15 @@ def test_no_more_run_at_once_than_asked_for(tmp_path: Path) -> None:
     assert display.most == 2
 
 
+def test_the_longest_job_starts_first(tmp_path: Path) -> None:
+    jobs = [job("first"), *(job(name, needs=["first"]) for name in ("short", "long", "middle")), job("unknown")]
+    for each, size in zip(jobs, (1, 2, 9, 5, 0), strict=True):
+        each.size = size
+    display = Remembering()
+    run_all(jobs, 1, Artifacts(tmp_path), display)
+    assert display.order == ["first", "long", "middle", "short", "unknown"]
+
+
 @pytest.mark.parametrize(
     ("lines", "reason"),
     [

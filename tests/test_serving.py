@@ -94,8 +94,10 @@ def test_a_stage_that_is_killed_has_failed(project: Path, served: dict[str, str]
 
 def _until_it_trains(process: "subprocess.Popen[str]") -> None:
     assert process.stderr is not None
+    deadline = time.monotonic() + 120
     for line in process.stderr:
-        if re.match(r"train ddpm-cosine, seed 0: \d+/\d+ steps", line):
+        assert time.monotonic() < deadline
+        if re.match(r"train ddpm-cosine, seed 0: \d+/\d+ images", line):
             return
     raise AssertionError("it did not train")
 
@@ -141,6 +143,19 @@ def test_a_server_that_cannot_start_leaves_stages_to_dvc(tmp_path: Path, monkeyp
     with serving(environment(ROOT) | {"PYTHONPATH": str(tmp_path), "PYTHONHOME": str(tmp_path)}) as settings:
         monkeypatch.setenv(ADDRESS, settings[ADDRESS])
         assert run_stage("thaw train a", str(tmp_path), {}) is None
+
+
+def test_what_the_server_imports_asks_for_no_gpu() -> None:
+    """A process that has looked for one would leave its forks with a CUDA that they cannot start."""
+    code = """if True:
+        import socket, torch
+        def asked(*_): raise AssertionError("asked for a GPU")
+        torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = asked
+        from thaw.pipeline.stage_server import Server
+        server = Server(socket.socket(socket.AF_UNIX).detach())
+        assert any(path.endswith("stages/train.py") for path in server.code)
+    """
+    subprocess.run([sys.executable, "-c", code], check=True, env=environment(ROOT))
 
 
 def test_changed_code_is_run_by_a_new_process(

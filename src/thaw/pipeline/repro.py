@@ -16,15 +16,19 @@ FIRST, LAST = "what comes first", "summary and figures"
 
 
 def repro(artifacts: Artifacts, jobs: int | None = None, *, options: Sequence[str] = (),
-          only: Collection[str] | None = None) -> None:  # fmt: skip
+          only: Collection[str] | None = None, same_budget: bool = True) -> None:  # fmt: skip
     """Bring every artifact up to date, `jobs` variants or studies at a time.
 
-    `only` restricts the stages, `options` go to `dvc repro`. Every stage has its own seed and its own number of
-    threads, so `jobs` does not change a byte of any result. Raises ThawError that names every variant and study that
-    failed, with its reason; the others are finished nevertheless.
+    `only` restricts the stages, `options` go to `dvc repro`. With another budget than that of the last runs, their
+    times say which jobs are the longest, and not how long those take. Every stage has its own seed and its own number
+    of threads, so `jobs` does not change a byte of any result. Raises ThawError that names every variant and study
+    that failed, with its reason; the others are finished nevertheless.
     """
     count = jobs or jobs_for(read_params(artifacts.params))
     crew = _crew(artifacts, options, only)
+    if not same_budget:
+        for job in crew:
+            job.expected.clear()
     try:
         run_all(crew, count, artifacts, display_for(count))
     except KeyboardInterrupt:
@@ -42,7 +46,7 @@ def _crew(artifacts: Artifacts, options: Sequence[str], only: Collection[str] | 
         wanted = [stage for stage in stages if only is None or stage in only]
         known = {stage: found for stage in wanted if (found := seconds(artifacts, stage)) is not None}
         command = [*DVC, "--wait-for-lock", "repro", "-s", *options, *wanted]
-        return Job(name, wanted, command, known, set(needs), set(follows))
+        return Job(name, wanted, command, known, set(needs), set(follows), sum(known.values()))
 
     variants = dict.fromkeys(stage.key for stage in pipeline.stages.values() if stage.kind in pipeline.chain)
     crew = [job(FIRST, pipeline.before), *(job(variant, pipeline.of(variant), [FIRST]) for variant in variants)]

@@ -53,7 +53,8 @@ class Job:
     """A command that runs stages one after the other.
 
     It starts when the jobs in `needs` have succeeded and those in `follows` have ended, and is skipped where one that
-    it needs has failed. `expected` says how many seconds a stage takes, where that is known.
+    it needs has failed. Of several that can start, the one of the greatest `size` does. `expected` says how many
+    seconds a stage takes, where that is known.
     """
 
     name: str
@@ -62,6 +63,7 @@ class Job:
     expected: dict[str, float] = field(default_factory=dict)
     needs: set[str] = field(default_factory=set)
     follows: set[str] = field(default_factory=set)
+    size: float = 0.0
     state: str = "waiting"
     """waiting, running, done, failed or skipped."""
     stage: str = ""
@@ -164,16 +166,17 @@ def run_all(jobs: Sequence[Job], count: int, artifacts: Artifacts, display: Disp
     On an interruption (Ctrl-C, SIGTERM or SIGHUP), as on any error, every process is told to stop before it is raised.
     """
     by_name = {job.name: job for job in jobs}
-    longest_first = sorted(jobs, key=lambda job: -sum(job.expected.values()))  # so that none runs alone at the end
+    longest_first = sorted(jobs, key=lambda job: -job.size)  # so that none of them runs alone at the end
     settings = environment(artifacts.root) | {"PYTHONUNBUFFERED": "1", EVERY: str(display.every)}
     with _interruptible(), serving(settings) as asking, display:
         try:
             while any(job.state in ("waiting", "running") for job in jobs):
-                for job in longest_first:
+                for job in jobs:
                     if job.state == "running" and job.poll():
                         _write_log(artifacts, job)
                         display.ended(job, jobs)
-                    elif job.state == "waiting":
+                for job in longest_first:
+                    if job.state == "waiting":
                         _start_or_skip(job, by_name, count, artifacts.root, asking, display)
                 display.refresh(jobs)
                 time.sleep(POLL_SECONDS)

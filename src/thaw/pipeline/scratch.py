@@ -34,7 +34,7 @@ def in_scratch(artifacts: Artifacts, folder: Path, profile: str, jobs: int | Non
     """Run the whole chain at another profile in a scratch copy, and render its report there."""
     copy = scratch_copy(artifacts, folder)
     write_profile(copy.params, copy.profile(profile))
-    repro(copy, jobs)
+    repro(copy, jobs, same_budget=False)
     command = [sys.executable, "-m", "thaw", "render"]
     if subprocess.run(command, cwd=copy.root, env=environment(copy.root)).returncode:
         raise ThawError(f"the report in {folder} could not be rendered, for the reason above.")
