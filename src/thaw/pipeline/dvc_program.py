@@ -8,8 +8,8 @@ server where there is one.
 """
 
 import contextlib
+import copy
 import functools
-import pickle
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -36,14 +36,14 @@ def parse(text: str, path: str, typ: str = "safe") -> Any:
     """What DVC's `parse_yaml` gives."""
     if typ == "safe":
         with contextlib.suppress(yaml.YAMLError):
-            return pickle.loads(_parsed(text)) or {}
+            return copy.deepcopy(_parsed(text)) or {}  # a reader may change what it gets
     return parse_yaml(text, path, typ)  # its errors say where the mistake is
 
 
 @functools.lru_cache(STATES_KEPT)
-def _parsed(text: str) -> bytes:
-    """The content of a YAML text as a pickle, of which every reader gets a copy of its own."""
-    return pickle.dumps(yaml.load(text, Loader))
+def _parsed(text: str) -> Any:
+    """The content of a YAML text."""
+    return yaml.load(text, Loader)
 
 
 @contextlib.contextmanager
