@@ -1,5 +1,5 @@
 -- The report in print: lines of provenance are small, tables are set in a type that lets them fit, and one that would be
--- unreadable on an upright page lies on its side.
+-- unreadable on an upright page lies on its side. A grid of samples leaves room for the table above it.
 
 local UPRIGHT, SIDEWAYS = 425, 755 -- widths of the text in points
 local LARGEST, SMALLEST = 8.5, 4.5 -- of the type in tables, in points
@@ -90,6 +90,11 @@ local function quiet(div)
   end
 end
 
+local function smaller(image)
+  if image.src:find("figures/samples-", 1, true) then image.attributes.width = "60%" end
+  return image
+end
+
 local function interval(span)
   if span.classes:includes("interval") then
     local inlines = pandoc.Inlines({ pandoc.RawInline("typst", "#interval[") })
@@ -99,4 +104,4 @@ local function interval(span)
   end
 end
 
-return { { Table = fit }, { FloatRefTarget = turn, Div = quiet, Span = interval } }
+return { { Table = fit }, { FloatRefTarget = turn, Div = quiet, Span = interval, Image = smaller } }
