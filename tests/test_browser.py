@@ -148,6 +148,13 @@ def test_nothing_is_wider_than_the_window(report: Path, browser: Browser, width:
     assert browser.tell("document.documentElement.scrollWidth") <= width
 
 
+def test_every_equation_is_seen_whole_on_a_desk(report: Path, browser: Browser) -> None:
+    browser.open(report, 1280)
+    lines = "[...document.querySelectorAll('span.display:has(> math)')]"
+    assert browser.tell(f"{lines}.length") > 20
+    assert browser.tell(f"{lines}.filter((e) => e.scrollWidth > e.clientWidth + 1).map((e) => e.textContent)") == []
+
+
 COLUMN = """((name) => {
   const table = document.querySelector('.sortable table');
   const index = [...table.tHead.rows[0].cells].findIndex((cell) => cell.textContent === name);
