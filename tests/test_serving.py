@@ -145,6 +145,14 @@ def test_a_server_that_cannot_start_leaves_stages_to_dvc(tmp_path: Path, monkeyp
         assert run_stage("thaw train a", str(tmp_path), {}) is None
 
 
+def test_a_deep_folder_for_temporary_files_is_no_failure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    deep = tmp_path / ("x" * 100)
+    deep.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(deep))
+    with serving({"A": "b"}) as settings:
+        assert settings == {"A": "b"}
+
+
 def test_what_the_server_imports_asks_for_no_gpu() -> None:
     """A process that has looked for one would leave its forks with a CUDA that they cannot start."""
     code = """if True:

@@ -25,17 +25,19 @@ ADDRESS = "THAW_STAGE_SERVER"
 COMMAND = re.compile(r"thaw(?: [\w.-]+)+")
 STARTED = b"\xff"
 """What the server says before it runs a stage; then comes the exit status, in one byte too."""
+LONGEST_ADDRESS = 107
+"""Bytes that Linux has room for in the path of a socket; a folder for temporary files may lie deeper."""
 STOP_SECONDS = 10.0
 
 
 @contextlib.contextmanager
 def serving(settings: dict[str, str]) -> Iterator[dict[str, str]]:
     """A server in the environment `settings` while the context lasts; gives the environment in which it is asked."""
-    if sys.platform != "linux":
-        yield settings
-        return
     with tempfile.TemporaryDirectory(prefix="thaw-") as folder:
         address = str(Path(folder) / "stages")
+        if sys.platform != "linux" or len(os.fsencode(address)) > LONGEST_ADDRESS:
+            yield settings
+            return
         with socket.socket(socket.AF_UNIX) as listening:
             listening.bind(address)
             listening.listen()  # whoever asks from now on waits until all is imported
