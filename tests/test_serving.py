@@ -6,8 +6,10 @@ That they write the same bytes is held by tests/test_pipeline.py, which runs a c
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ import pytest
 from thaw.params import write_profile
 from thaw.pipeline import stage_server
 from thaw.pipeline.running import environment
-from thaw.pipeline.serving import ADDRESS, run_stage, serving
+from thaw.pipeline.serving import ADDRESS, STARTED, run_stage, serving
 from thaw.progress import EVERY
 
 ROOT = Path(__file__).parents[1]
@@ -153,26 +155,44 @@ def test_a_deep_folder_for_temporary_files_is_no_failure(tmp_path: Path, monkeyp
         assert settings == {"A": "b"}
 
 
+def test_a_stage_that_ends_with_orders_unread_is_not_run_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = tmp_path / "stages"
+    monkeypatch.setenv(ADDRESS, str(address))
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(address))
+        listening.listen()
+
+        def die_without_listening() -> None:
+            asked, _ = listening.accept()
+            asked.sendall(STARTED)
+            asked.close()  # the request is unread, so whoever asked is told of a reset connection
+
+        server = threading.Thread(target=die_without_listening)
+        server.start()
+        assert run_stage("thaw train a", str(tmp_path), {}) == -signal.SIGKILL
+        server.join()
+
+
 def test_what_the_server_imports_asks_for_no_gpu() -> None:
     """A process that has looked for one would leave its forks with a CUDA that they cannot start."""
     code = """if True:
-        import socket, torch
+        import socket, sys, torch
         def asked(*_): raise AssertionError("asked for a GPU")
         torch.cuda.is_available = torch.cuda.device_count = torch.cuda.init = asked
         from thaw.pipeline.stage_server import Server
-        server = Server(socket.socket(socket.AF_UNIX).detach())
-        assert any(path.endswith("stages/train.py") for path in server.code)
+        Server(socket.socket(socket.AF_UNIX).detach())
+        print("thaw.stages.train" in sys.modules)
     """
-    subprocess.run([sys.executable, "-c", code], check=True, env=environment(ROOT))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment(ROOT))
+    assert (done.stdout, done.returncode) == ("True\n", 0), done.stderr
 
 
 def test_changed_code_is_run_by_a_new_process(
     capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(ROOT)
-    imported = stage_server.code()
-    assert str(ROOT / "src" / "thaw" / "cli.py") in imported
-    assert stage_server.run(["train", "ddpm-cosin"], imported | {str(ROOT / "src" / "thaw" / "cli.py"): 0}) == 2
+    imported = stage_server.last_changes()
+    assert stage_server.run(["train", "ddpm-cosin"], imported | {ROOT / "src" / "thaw" / "cli.py": 0}) == 2
     by_a_process = capfd.readouterr()
     monkeypatch.setattr(subprocess, "call", None)
     assert stage_server.run(["train", "ddpm-cosin"], imported) == 2

@@ -72,15 +72,21 @@ def run_stage(command: str, folder: str, environment: dict[str, str]) -> int | N
             server.connect(address)
             socket.send_fds(server, [b"\n"], [1, 2])
             server.sendall(json.dumps(request).encode() + b"\n")
-            before = signal.signal(signal.SIGINT, lambda number, _: server.sendall(bytes([number])))
         except OSError:
             return None
+        before = signal.signal(signal.SIGINT, lambda number, _: server.sendall(bytes([number])))
         try:
-            if server.recv(1) != STARTED:
+            if _answer(server) != STARTED:
                 return None
-            status = server.recv(1)
-        except OSError:
-            return None
+            status = _answer(server)
         finally:
             signal.signal(signal.SIGINT, before)
     return status[0] if status else -signal.SIGKILL
+
+
+def _answer(server: socket.socket) -> bytes:
+    """The next byte that the server says; none where it is gone."""
+    try:
+        return server.recv(1)
+    except ConnectionError:  # it went without having read all that it was told
+        return b""

@@ -37,10 +37,10 @@ class Server(socketserver.ForkingMixIn, socketserver.UnixStreamServer):
         self.socket.close()
         self.socket = socket.socket(fileno=listening)
         self.parent = os.getppid()
+        self.changes = last_changes()  # before anything is imported, so that no change meanwhile is missed
         of_stages = [module.name for module in pkgutil.iter_modules(stages.__path__, f"{stages.__name__}.")]
         for name in (*of_stages, *IMPORTED_LATE):
             importlib.import_module(name)
-        self.code = code()
 
     def service_actions(self) -> None:
         """Called now and then."""
@@ -68,7 +68,7 @@ class Stage(socketserver.StreamRequestHandler):
         os.environ.clear()
         os.environ.update(request["environment"])
         threading.Thread(target=obey, args=[self.rfile], daemon=True).start()
-        status = run(request["words"], self.server.code)
+        status = run(request["words"], self.server.changes)
         self.request.sendall(bytes([status % 256]))
 
 
@@ -79,9 +79,9 @@ def obey(orders: BinaryIO) -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-def run(words: Sequence[str], imported: dict[str, int]) -> int:
-    """The exit status of `thaw WORDS`, which has said what it has to say."""
-    if code() != imported:
+def run(words: Sequence[str], imported: dict[Path, int]) -> int:
+    """The exit status of `thaw WORDS`, which has said what it has to say; `imported` is the code as it was imported."""
+    if last_changes() != imported:
         return subprocess.call([sys.executable, "-m", "thaw", *words])
     sys.argv = ["thaw", *words]
     status = 0
@@ -97,11 +97,9 @@ def run(words: Sequence[str], imported: dict[str, int]) -> int:
     return status
 
 
-def code() -> dict[str, int]:
-    """When each of the project's modules that are imported was last changed, in nanoseconds."""
-    files = [getattr(module, "__file__", None) for module in list(sys.modules.values())]
-    ours = [Path(file) for file in files if file and PACKAGE in Path(file).parents]
-    return {str(file): file.stat().st_mtime_ns if file.exists() else 0 for file in ours}
+def last_changes() -> dict[Path, int]:
+    """When each of the project's modules was last changed, in nanoseconds."""
+    return {file: file.stat().st_mtime_ns for file in PACKAGE.rglob("*.py")}
 
 
 if __name__ == "__main__":
