@@ -11,7 +11,9 @@ import pytest
 import yaml
 from dvc.utils.serialize import YAMLFileCorruptedError, modify_yaml, parse_yaml
 
+from thaw.errors import ThawError
 from thaw.pipeline.dvc_program import modify, parse
+from thaw.pipeline.fast_yaml import read_fast
 
 ROOT = Path(__file__).parents[1]
 LONG = "a GAN of 1000 images without, with fixed and with adaptive augmentation " * 3
@@ -106,6 +108,15 @@ def test_a_broken_file_is_refused_with_the_place(small: Path) -> None:
     with pytest.raises(YAMLFileCorruptedError) as found:
         parse(broken, "dvc.lock")
     assert "line" in str(found.value.__cause__)
+
+
+@pytest.mark.parametrize(("text", "where"), [("a: 1\na: 2\n", "line 2"), ("b:\n  c: 1\n  a: 1\n  a: 1\n", "line 4")])
+def test_a_key_that_stands_twice_is_refused_as_dvc_refuses_it(text: str, where: str, tmp_path: Path) -> None:
+    with pytest.raises(YAMLFileCorruptedError):
+        parse(text, "dvc.yaml")
+    (tmp_path / "dvc.yaml").write_text(text)
+    with pytest.raises(ThawError, match=rf"^dvc\.yaml {where}: the key a stands twice; mend it"):
+        read_fast(tmp_path / "dvc.yaml")
 
 
 def test_the_first_lock_file_is_made(tmp_path: Path) -> None:
