@@ -1,5 +1,6 @@
 """Jobs side by side: their order, their failures, what is shown of them, and stopping them."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -11,10 +12,13 @@ import pytest
 from rich.console import Console
 
 from thaw.artifacts import Artifacts
+from thaw.params import read_params
 from thaw.pipeline.live import Plain, outcome, time_left, view
+from thaw.pipeline.plan import jobs_for
 from thaw.pipeline.running import Display, Job, environment, run_all
 from thaw.progress import EVERY, Meter, Reached
 
+ROOT = Path(__file__).parents[1]
 TRAIN = "train@ddpm"
 
 
@@ -186,3 +190,28 @@ def test_an_interruption_reaches_what_the_jobs_started(number: signal.Signals, t
 def _until(true: Callable[[], bool]) -> None:
     while not true():
         time.sleep(0.05)
+
+
+@pytest.mark.parametrize(
+    ("free", "visible", "expected"),
+    [
+        ("7000", "0", 4),
+        ("900", "0", 1),
+        ("100000", "0", 16),
+        ("7000", "3,4", 4),
+        ("7000", "", 16),
+        ("7000", "-1", 16),
+        ("No devices were found", "0", 16),
+        ("[N/A]", "0", 16),
+    ],
+)
+def test_as_many_jobs_as_cores_and_the_first_gpu_have_room_for(
+    free: str, visible: str, expected: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f'#!/bin/sh\n[ "$1" = "--id={visible[:1]}" ] && echo "{free}"\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    monkeypatch.setattr(os, "cpu_count", lambda: 16)
+    assert jobs_for(read_params(ROOT / "params.yaml")) == expected

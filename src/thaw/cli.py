@@ -18,7 +18,7 @@ app = typer.Typer(
     help="A comparison of diffusion models as a reproducible report.",
 )
 Variant = Annotated[str, typer.Argument(help="A variant of params.yaml.")]
-Jobs = Annotated[int | None, typer.Option(min=1, help="Variants at a time; by default, as many as there are cores.")]
+Jobs = Annotated[int | None, typer.Option(min=1, help="Variants at a time; by default, as many as there is room for.")]
 STAGES = "Stages (each also a stage of dvc.yaml)"
 
 

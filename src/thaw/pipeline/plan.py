@@ -2,6 +2,8 @@
 
 import json
 import os
+import shutil
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -61,9 +63,28 @@ class Plan:
         return found
 
 
+GPU_MEMORY = 1536
+"""MiB of a GPU for each job; with the standard budget a stage took up to 964, of which most is CUDA's own."""
+
+
 def jobs_for(params: Params) -> int:
-    """As many jobs as the machine has room for, at `threads` threads each."""
-    return max(1, (os.cpu_count() or 1) // params.threads)
+    """As many jobs as the machine has room for, at `threads` threads each, and in the memory of its GPU if it has one.
+
+    Of several GPUs every stage takes the first.
+    """
+    jobs = (os.cpu_count() or 1) // params.threads
+    free = _free_gpu_memory()
+    return max(1, jobs if free is None else min(jobs, free // GPU_MEMORY))
+
+
+def _free_gpu_memory() -> int | None:
+    """MiB, by NVIDIA's own program, since CUDA is slow to ask; None where there is no such GPU, or none to be used."""
+    program, visible = shutil.which("nvidia-smi"), os.environ.get("CUDA_VISIBLE_DEVICES", "0").split(",")[0].strip()
+    if program is None or visible in ("", "-1"):
+        return None
+    query = [program, f"--id={visible}", "--query-gpu=memory.free", "--format=csv,noheader,nounits"]
+    said = subprocess.run(query, capture_output=True, text=True).stdout.strip()
+    return int(said) if said.isdecimal() else None
 
 
 def minutes(artifacts: Artifacts, stages: Iterable[str]) -> float:
