@@ -32,7 +32,7 @@ def repro(artifacts: Artifacts, jobs: int | None = None, *, options: Sequence[st
     try:
         run_all(crew, count, artifacts, display_for(count))
     except KeyboardInterrupt:
-        raise ThawError("stopped; `thaw repro` goes on from the last checkpoints.") from None
+        raise ThawError(f"stopped; {_again(artifacts)} goes on from the last checkpoints.") from None
     failed = [job for job in crew if job.state == "failed"]
     if failed:
         raise ThawError(_failure(artifacts, failed, [job.name for job in crew if job.state == "skipped"]))
@@ -58,12 +58,18 @@ def _crew(artifacts: Artifacts, options: Sequence[str], only: Collection[str] | 
 
 
 def _failure(artifacts: Artifacts, failed: Sequence[Job], skipped: Sequence[str]) -> str:
-    folder = artifacts.log("x").parent.relative_to(artifacts.root)
+    folder = os.path.relpath(artifacts.log("x").parent)
     lines = [f"{', '.join(job.name for job in failed)} failed; everything else that was asked for is up to date."]
     if skipped:
         lines = [f"{', '.join(job.name for job in failed)} failed, so {', '.join(skipped)} was left out."]
     lines += [f"  {job.stage or job.name}: {job.reason}" for job in failed]
-    return "\n".join([*lines, f"All that they said is in {folder}{os.sep}; `thaw repro` tries again."])
+    return "\n".join([*lines, f"All that they said is in {folder}{os.sep}; {_again(artifacts)} tries again."])
+
+
+def _again(artifacts: Artifacts) -> str:
+    """What goes on with a repetition: in a copy of the project, only a command that is given there."""
+    folder = os.path.relpath(artifacts.root)
+    return "`thaw repro`" if folder == os.curdir else f"`thaw repro` in {folder}"
 
 
 def report(artifacts: Artifacts, confirm: Callable[[str], bool], jobs: int | None = None) -> None:
