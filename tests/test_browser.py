@@ -109,7 +109,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in COPIED:
         (root / name).parent.mkdir(exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("_*book", ".quarto"))
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("_*book", "_freeze", ".quarto"))
         else:
             shutil.copy(ROOT / name, root / name)
     return render(root / "report", root / "index.html")

@@ -51,7 +51,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
         shutil.copy(ROOT / name, root)
     for name in RESULTS:
         shutil.copytree(ROOT / name, root / name)
-    ignored = shutil.ignore_patterns("_book", "_coursework", ".*", "figures")
+    ignored = shutil.ignore_patterns("_book", "_coursework", "_freeze", ".*", "figures")
     shutil.copytree(ROOT / "report", root / "report", ignore=ignored)
     return Artifacts(root)
 

@@ -125,7 +125,8 @@ def test_both_renderers_number_the_report_alike(tmp_path: Path) -> None:
     for name in ("report", "figures", "plots", "metrics", "reference", "runs", "params.yaml", "dvc.yaml"):
         source = ROOT / name
         if source.is_dir():
-            shutil.copytree(source, tmp_path / name, ignore=shutil.ignore_patterns("_book", ".quarto", "figures"))
+            made = shutil.ignore_patterns("_book", "_freeze", ".quarto", "figures")
+            shutil.copytree(source, tmp_path / name, ignore=made)
         else:
             shutil.copy(source, tmp_path / name)
     shutil.copytree(ROOT / "figures", tmp_path / "figures", dirs_exist_ok=True)

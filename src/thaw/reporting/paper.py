@@ -66,7 +66,8 @@ def _by_plain_renderer(artifacts: Artifacts, output: Path) -> None:
     config = variables | config | {"book": book}
     project = artifacts.scratch("coursework")
     with replacing(project) as folder:
-        shutil.copytree(report, folder, ignore=shutil.ignore_patterns("_book", "_coursework", "*.qmd", ".*", "figures"))
+        left_out = shutil.ignore_patterns("_book", "_coursework", "_freeze", "*.qmd", ".*", "figures")
+        shutil.copytree(report, folder, ignore=left_out)
         with (folder / "_quarto.yml").open("w", encoding="utf-8") as file:
             YAML().dump(config, file)
         (folder / "index.qmd").write_text(f"# Abstract {{.unnumbered}}\n\n{{{{< meta abstract >}}}}\n\n{body}", "utf-8")

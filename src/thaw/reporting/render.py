@@ -62,9 +62,9 @@ def render(project: Path, output: Path) -> Path:
     The cells run in the interpreter that calls this. Raises ThawError, and writes nothing, where a
     file, an image, a variable or a reference is missing, a cell fails, or a page uses what only Quarto can do.
     """
-    book = _read_book(project)
+    book = read_book(project)
     with tempfile.TemporaryDirectory(prefix="thaw-render-") as scratch:
-        sources = [_read_source(book, name) for name, _, _ in book.chapters]
+        sources = [read_source(book, name) for name, _, _ in book.chapters]
         execute([(source.cells, source.cells_run_in) for source in sources])
         pages = [
             _parse(book, source, appendix, Path(scratch) / str(index))
@@ -78,7 +78,8 @@ def render(project: Path, output: Path) -> Path:
     return output
 
 
-def _read_book(folder: Path) -> Book:
+def read_book(folder: Path) -> Book:
+    """The book in `folder`. Raises ThawError where it is none, or names files that are not there."""
     path = folder / "_quarto.yml"
     config = read_yaml(_read_text(path, "_quarto.yml, which lists the chapters"), str(path))
     variables_path = folder / "_variables.yml"
@@ -129,7 +130,8 @@ class Source:
         return [piece for piece in self.pieces if isinstance(piece, Cell)]
 
 
-def _read_source(book: Book, name: str) -> Source:
+def read_source(book: Book, name: str) -> Source:
+    """A page of a book, what it includes put in its place. Raises ThawError where Quarto would read it otherwise."""
     path = book.folder / name
     front, lines = _front_matter(list(_included(path, book.folder, "a chapter that _quarto.yml lists", ())), name)
     pieces = list(read_pieces(lines, {**DEFAULTS, **book.config.get("execute", {}), **front.get("execute", {})}))
