@@ -1,3 +1,4 @@
+import inspect
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -11,6 +12,7 @@ from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
+from typing_extensions import get_protocol_members
 
 from thaw import hardware
 from thaw.data import Dataset, Images
@@ -20,7 +22,7 @@ from thaw.networks.dcgan import Dcgan
 from thaw.params import TrainBudget
 from thaw.randomness import generator
 from thaw.training import adversarial, augmentation
-from thaw.training.adversarial import discriminator_loss, generator_loss, train_adversarial
+from thaw.training.adversarial import Generator, discriminator_loss, generator_loss, train_adversarial
 from thaw.training.augmentation import ADAPTATION, FIXED, augment
 from thaw.training.checkpoint import read_tensors
 from thaw.training.loop import Trained, batches, learning_rate_factor
@@ -180,6 +182,13 @@ def test_training_is_the_plain_loop(case: Case, mode: str) -> None:
         means = torch.tensor(expected).view(5, 4).mean(1).tolist()
         assert [row[column] for row in trained.curve] == pytest.approx(means, rel=1e-3)
     assert all(row["augmentation"] == (FIXED if mode == "fixed" else 0) for row in trained.curve)
+
+
+def test_every_python_finds_what_makes_a_generator() -> None:
+    # Since 3.12 `isinstance` does not ask a module's __getattr__ for the members of a protocol.
+    for member in get_protocol_members(Generator):
+        inspect.getattr_static(dcgan("none"), member)
+    assert get_protocol_members(Generator) == {"augmentation", "discriminator"}
 
 
 def test_the_best_weights_are_the_last(case: Case) -> None:

@@ -32,11 +32,11 @@ BETAS = (0.5, 0.999)
 class Generator(Protocol):
     """A network that brings its discriminator, and says which images that sees: `none`, `fixed` or `adaptive`.
 
-    `half_range`, of shape (1,), is the largest value of its images.
+    Its buffer `half_range`, of shape (1,), is the largest value of its images. It is no member here: since Python 3.12
+    `isinstance` does not ask a module for its buffers.
     """
 
     augmentation: str
-    half_range: Tensor
 
     def discriminator(self) -> nn.Module:
         """A new network from images (B, C, H, W) to logits (B, 1)."""
@@ -74,7 +74,7 @@ def train_adversarial(
     accelerate = accelerator()
     device = accelerate.device
     critic = network.discriminator().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.half_range.fill_(dataset.half_range)
+    network.get_buffer("half_range").fill_(dataset.half_range)
     bare = network.to(device)
     ema = averaged(bare, ema_decay)
     optimizers = [torch.optim.Adam(part.parameters(), budget.learning_rate, BETAS) for part in (bare, critic)]
