@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel
+from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from thaw.data import Dataset
 from thaw.diffusion.degradation import Degradation
@@ -25,6 +25,7 @@ from thaw.randomness import generator
 from thaw.training.checkpoint import load_optimizer, pack, read_if_of, unpack, write_tensors
 
 VALIDATION_BATCH = 250
+Weights = list[Tensor] | tuple[Tensor, ...]
 
 
 @dataclass(frozen=True)
@@ -79,10 +80,12 @@ def calendar(budget: TrainBudget) -> tuple[int, set[int], dict[str, int]]:
 def averaged(network: nn.Module, decay: float) -> AveragedModel:
     """The network with its weights averaged over the steps k, with decay min(decay, (1+k)/(10+k))."""
 
-    def average(mean: Tensor, new: Tensor, count: Tensor | int) -> Tensor:
-        return mean.lerp(new, 1 - min(decay, (1 + int(count)) / (10 + int(count))))
+    # All weights at once: a GPU is then asked for the count, and waited for, once in a step and not for each of them.
+    def average(means: Weights, new: Weights, count: Tensor | int) -> None:
+        k = int(count)
+        get_ema_multi_avg_fn(min(decay, (1 + k) / (10 + k)))(means, new, count)
 
-    return AveragedModel(network, avg_fn=average).eval()
+    return AveragedModel(network, multi_avg_fn=average).eval()
 
 
 class Validation:
