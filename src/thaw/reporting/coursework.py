@@ -66,7 +66,7 @@ def about(variants: str) -> None:
     asked = {name: found.params.variant(name).model_copy(update={"study": None}) for name in names}
     found.params = found.params.model_copy(update={"variants": asked})
     found.variants = names
-    found.table = found.table[found.table["variant"].isin(names)]
+    found.measured = {of: measurement for of, measurement in found.measured.items() if of[0] in names}
     _said.clear()
 
 

@@ -1,5 +1,8 @@
 """Differences between two variants over the test images that both restored."""
 
+import functools
+from pathlib import Path
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -14,7 +17,13 @@ Array = npt.NDArray[np.float64]
 def image_scores(artifacts: Artifacts, variant: str, metric: str) -> tuple[list[int], Array] | None:
     """The numbers of the restored images and their scores, (trainings, images); None where there are none."""
     path = artifacts.restorations(variant)
-    table = pd.read_csv(path) if path.exists() else pd.DataFrame()
+    return _image_scores(path, path.stat().st_mtime_ns, metric) if path.exists() else None
+
+
+@functools.cache
+def _image_scores(path: Path, changed: int, metric: str) -> tuple[list[int], Array] | None:
+    """The scores in a file as it is since `changed`; a page of the report compares each variant with many others."""
+    table = pd.read_csv(path)
     if table.empty or metric not in table:
         return None
     wide = table.pivot(index="training", columns="image", values=metric)

@@ -2,9 +2,10 @@
 
 import functools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -45,30 +46,27 @@ class Measurement:
 
 
 class Results:
-    """Every measurement that exists; `variants` are those of the main comparison, in the order of params.yaml."""
+    """Every measurement that exists; `variants` are those of the main comparison, in the order of params.yaml.
+
+    `measured` has them by variant and metric, and `measured_of_real` by metric what as many real images score.
+    """
 
     def __init__(self, artifacts: Artifacts) -> None:
         self.artifacts = artifacts
         self.params = read_params(artifacts.params)
         self.variants = self.params.compared
-        self.table = self._read(artifacts.summary)
-
-    @staticmethod
-    def _read(path: Path) -> pd.DataFrame:
-        columns = ["variant", "metric", "value", "low", "high", "n", "trainings", "method", "floor"]
-        return pd.read_csv(path) if path.exists() else pd.DataFrame(columns=columns)
+        self.measured = {
+            (row["variant"], row["metric"]): _measurement(row["variant"], row)
+            for row in _rows(artifacts.summary)
+            if row["metric"] in METRICS
+        }
+        self.measured_of_real = {
+            row["metric"]: _measurement("real images", row) for row in _rows(artifacts.real) if row["metric"] in METRICS
+        }
 
     def find(self, variant: str, key: str) -> Measurement | None:
         """One measurement, or None where the metric does not apply or is not there yet."""
-        rows = self.table[(self.table["variant"] == variant) & (self.table["metric"] == key)]
-        if rows.empty:
-            return None
-        row = rows.iloc[0]
-        floor = None if pd.isna(row["floor"]) else float(row["floor"])
-        return Measurement(
-            variant, METRICS[key], float(row["value"]), float(row["low"]), float(row["high"]), int(row["n"]),
-            int(row["trainings"]), floor,
-        )  # fmt: skip
+        return self.measured.get((variant, key))
 
     def ranked(self, key: str) -> list[Measurement]:
         """The measurements of one metric, best first."""
@@ -77,18 +75,12 @@ class Results:
 
     def real(self, key: str) -> Measurement | None:
         """What as many real images score by a measure of generated ones, or None where there is no such thing."""
-        path = self.artifacts.real
-        rows = pd.read_csv(path).query("metric == @key") if path.exists() else pd.DataFrame()
-        if rows.empty:
+        found = self.measured_of_real.get(key)
+        if found is None:
             return None
-        row = rows.iloc[0]
-        if key == "fid_classifier" and not pd.isna(row["floor"]):  # the mean of many draws, where the value is of one
-            row = row.copy()
-            row["value"] = row["floor"]
-        return Measurement(
-            "real images", METRICS[key], float(row["value"]), float(row["low"]), float(row["high"]), int(row["n"]), 0,
-            None,
-        )  # fmt: skip
+        # The floor is the mean of many draws, where the value is of one.
+        mean = found.floor if key == "fid_classifier" and found.floor is not None else found.value
+        return replace(found, value=mean, trainings=0, floor=None)
 
     def differs(self, a: Measurement, b: Measurement) -> bool:
         """Whether two variants differ in a metric by more than noise: in pairs where they restored the same images."""
@@ -97,8 +89,19 @@ class Results:
 
     def missing(self) -> list[str]:
         """Variants of params.yaml that have no measurement."""
-        present = set(self.table["variant"])
+        present = {variant for variant, _ in self.measured}
         return [variant for variant in self.params.variants if variant not in present]
+
+
+def _rows(path: Path) -> list[dict[Hashable, Any]]:
+    return (pd.read_csv(path) if path.exists() else pd.DataFrame()).to_dict("records")
+
+
+def _measurement(variant: str, row: dict[Hashable, Any]) -> Measurement:
+    return Measurement(
+        variant, METRICS[row["metric"]], row["value"], row["low"], row["high"], int(row["n"]),
+        int(row["trainings"]), None if pd.isna(row["floor"]) else row["floor"],
+    )  # fmt: skip
 
 
 @functools.cache

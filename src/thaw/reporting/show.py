@@ -285,7 +285,7 @@ def uniqueness() -> None:
 def definitions() -> None:
     """Print what each metric that was measured is, and which way is better."""
     words = {"lower": "lower is better", "higher": "higher is better", None: "neither lower nor higher is better"}
-    measured = set(results().table["metric"])
+    measured = {key for _, key in results().measured}
     rows = [
         [metric.title, f"{metric.meaning}; {words[metric.better]}"]
         for metric in METRICS.values()
