@@ -520,3 +520,26 @@ def test_what_never_arrives_stops_the_rendering(tmp_path: Path, monkeypatch: pyt
     with pytest.raises(ThawError, match=r"index\.qmd.*did not arrive within 1 seconds: render again"):
         render(book, tmp_path / "report.html")
     assert not (tmp_path / "report.html").exists()
+
+
+PIECES = r"""# Pieces
+
+```{python}
+#| output: asis
+#| warning: false
+import sys
+
+print("| a | b |\n|---|---|\n| 1 ", end="", flush=True)
+print("beside it", file=sys.stderr, flush=True)
+print("| 2 |\n\n: Whole. {#tbl-whole}")
+```
+"""
+
+
+def test_what_is_printed_in_pieces_is_put_together(tmp_path: Path) -> None:
+    output = render(write_book(tmp_path / "book", index_qmd=PIECES), tmp_path / "report.html")
+    table = BeautifulSoup(output.read_text(), "html.parser").find(id="tbl-whole").table
+    assert [[words(cell) for cell in row.find_all(["th", "td"])] for row in table.find_all("tr")] == [
+        ["a", "b"],
+        ["1", "2"],
+    ]

@@ -204,7 +204,7 @@ def _block(cell: Cell, folder: Path) -> str:
         return "\n"
     code = [line for line in cell.source.splitlines() if not line.strip().startswith("#|")]
     shown: list[str] = []
-    for output in cell.outputs if options["output"] else []:
+    for output in _joined(cell) if options["output"] else []:
         shown += _shown(cell, output, folder, len(shown))
     between = "" if options["output"] == "asis" else "\n"  # what a cell prints as it is may be one paragraph
     body = between.join(part if part.endswith("\n") else f"{part}\n" for part in shown)
@@ -216,12 +216,23 @@ def _block(cell: Cell, folder: Path) -> str:
     return "\n".join(["", *([_fenced("\n".join(code), "python")] if options["echo"] else []), "", body, ""])
 
 
+def _joined(cell: Cell) -> list[Any]:
+    """What is to be shown, what was printed in one piece: the kernel sends it in several, which end anywhere."""
+    joined: list[Any] = []
+    for output in cell.outputs:
+        if output.get("name") == "stderr" and not cell.options["warning"]:
+            continue
+        if joined and "name" in output and joined[-1].get("name") == output["name"]:
+            joined[-1] = {**joined[-1], "text": joined[-1]["text"] + output["text"]}
+        else:
+            joined.append(output)
+    return joined
+
+
 def _shown(cell: Cell, output: Any, folder: Path, index: int) -> list[str]:
     """One output as Markdown; none where there is nothing to show."""
     raw = cell.options["output"] == "asis"
     if output["output_type"] == "stream":
-        if output["name"] == "stderr" and not cell.options["warning"]:
-            return []
         return [output["text"] if raw and output["name"] == "stdout" else _fenced(output["text"])]
     data = output["data"]
     if "text/html" in data:
