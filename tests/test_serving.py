@@ -35,8 +35,11 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="elsewhere a pro
 @pytest.fixture(scope="module")
 def served() -> Iterator[dict[str, str]]:
     """The environment in which there is a server."""
+    # A shell lets what it starts in the background ignore interruptions, and what that starts does too.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with serving(environment(ROOT) | {"PYTHONUNBUFFERED": "1", EVERY: "0.1"}) as settings:
         yield settings
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -164,6 +167,9 @@ def test_a_stage_that_ends_with_orders_unread_is_not_run_again(tmp_path: Path, m
 
         def die_without_listening() -> None:
             asked, _ = listening.accept()
+            asked.recv(1)  # what the outputs came with
+            while not asked.recv(2**16, socket.MSG_PEEK).endswith(b"}\n"):
+                time.sleep(0.01)
             asked.sendall(STARTED)
             asked.close()  # the request is unread, so whoever asked is told of a reset connection
 
