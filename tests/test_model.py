@@ -83,19 +83,50 @@ def test_a_seed_decides_the_samples_and_torch_s_own_generator_does_not(model: Mo
     assert not torch.equal(model.sample(6, seed=6), first)
 
 
-def test_latent_and_noise_are_new_numbers_at_every_step_and_in_every_block(ddpm: Model) -> None:
+def watched(ddpm: Model) -> tuple[Model, list[Tensor]]:
+    """A model that notes what its sampler is given: for each call the latent, and noise drawn twice."""
     drawn: list[Tensor] = []
 
     def sampler(denoise: Any, latent: Any, steps: Any, *, noise: Any, **rest: Any) -> Tensor:
         drawn.extend([latent.z, noise(latent.z), noise(latent.z)])
         return torch.zeros_like(latent.z)
 
-    watched = Model(
-        ddpm.network, ddpm.degradation, ddpm.target, Sampling(sampler, {}, "normal", {}), 0.5, 4, ddpm.images
-    )
-    watched.sample(2 * BLOCK)
+    sampling = Sampling(sampler, {}, "normal", {})
+    return Model(ddpm.network, ddpm.degradation, ddpm.target, sampling, 0.5, 4, ddpm.images), drawn
+
+
+def test_latent_and_noise_are_new_numbers_at_every_step_and_in_every_block(ddpm: Model) -> None:
+    model, drawn = watched(ddpm)
+    model.sample(2 * BLOCK)
     assert [len(numbers) for numbers in drawn] == 6 * [BLOCK]
     assert len(torch.cat(drawn).unique()) > 0.99 * 6 * drawn[0].numel()
+
+
+def test_blocks_that_are_sampled_at_once_have_the_latents_and_the_noise_that_they_have_alone(ddpm: Model) -> None:
+    model, drawn = watched(ddpm)
+    count = 3 * BLOCK + 5
+    model.sample(count)
+    alone = [torch.cat(drawn[k::3]) for k in range(3)]
+    drawn.clear()
+    model.at_once = 2 * BLOCK
+    done: list[int] = []
+    model.sample(count, progress=done.append)
+    assert done == [2 * BLOCK, count]
+    assert all(torch.equal(torch.cat(drawn[k::3]), alone[k]) for k in range(3))
+
+
+def test_blocks_that_are_sampled_at_once_are_the_images_that_they_are_alone(
+    model: Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    count = 2 * BLOCK + 5
+    x, t = pictures(count), model.degradation.steps
+
+    def images() -> list[Tensor]:
+        return [model.sample(count), model.reconstruct(x, t), model.reconstruct_directly(x, t)]
+
+    alone = images()
+    monkeypatch.setattr(model, "at_once", 3 * BLOCK)
+    torch.testing.assert_close(images(), alone, rtol=1e-4, atol=1e-5)
 
 
 def test_samples_take_at_most_the_steps_of_the_budget(model: Model) -> None:

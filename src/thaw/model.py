@@ -13,7 +13,9 @@ from thaw.diffusion.samplers._walk import Callback
 from thaw.randomness import generator
 
 BLOCK = 125
-"""Images sampled together. Their noise is drawn for a whole block, so the first n of any number are the same."""
+"""Images whose noise is drawn together, always for a whole block, so the first n of any number are the same."""
+BLOCKS_ON_A_GPU = 8
+"""Blocks that are sampled at once where a single one leaves most of the device idle."""
 
 
 class Model:
@@ -35,6 +37,7 @@ class Model:
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
+        self.at_once = BLOCK if self.device.type == "cpu" else BLOCK * BLOCKS_ON_A_GPU
         self.network = network.to(self.device).eval()
         self.degradation, self.target, self.sampling = degradation, target, sampling
         self.half_range, self.steps, self.images = half_range, steps, images
@@ -62,7 +65,7 @@ class Model:
         self._check(x, t, 1)
         z = self._degrade(x, t, seed).z
         with torch.inference_mode():
-            return torch.cat([self.denoise(part.to(self.device), t).cpu() for part in z.split(BLOCK)])
+            return torch.cat([self.denoise(part.to(self.device), t).cpu() for part in z.split(self.at_once)])
 
     def _way(self, t: int, steps: int | None = None) -> list[int]:
         return subsequence(t, max(1, round(self.steps * t / self.degradation.steps)) if steps is None else steps)
@@ -87,7 +90,8 @@ class Model:
     ) -> Tensor:  # fmt: skip
         """`count` new images, (count, C, H, W): the first n are the same for every count.
 
-        `callback(t, z, x)` sees every step of every block, `progress(n)` the number of images done.
+        `callback(t, z, x)` sees every step of the images that are sampled at once, `progress(n)` the number of images
+        done.
         """
         chain = subsequence(self.degradation.steps, self.steps if steps is None else steps)
         return self._run(self.draw_latents(count, seed), chain, ("sample", seed), callback, progress)
@@ -114,13 +118,15 @@ class Model:
         progress: Callable[[int], None] | None = None,
     ) -> Tensor:  # fmt: skip
         images = []
-        for block in range(-(-len(latent.z) // BLOCK)):
-            stream = generator(*purpose, block)
+        for first in range(0, len(latent.z), self.at_once):
+            last = min(first + self.at_once, len(latent.z))
+            part = slice(first, last)
+            streams = [generator(*purpose, block) for block in range(first // BLOCK, -(-last // BLOCK))]
 
-            def noise(z: Tensor, stream: torch.Generator = stream) -> Tensor:
-                return torch.randn(BLOCK, *z.shape[1:], generator=stream)[: len(z)].to(z.device)
+            def noise(z: Tensor, streams: list[torch.Generator] = streams) -> Tensor:
+                blocks = [torch.randn(BLOCK, *z.shape[1:], generator=stream) for stream in streams]
+                return torch.cat(blocks)[: len(z)].to(z.device)
 
-            part = slice(block * BLOCK, (block + 1) * BLOCK)
             source = None if latent.source is None else latent.source[part].to(self.device)
             x = self.sampling.sampler(
                 self.denoise, Latent(latent.z[part].to(self.device), source), chain,
@@ -129,5 +135,5 @@ class Model:
             )  # fmt: skip
             images.append(x.cpu())
             if progress:
-                progress(min((block + 1) * BLOCK, len(latent.z)))
+                progress(last)
         return torch.cat(images)

@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from thaw.diffusion.degradation import NormalMixture
-from thaw.model import BLOCK, Model
+from thaw.model import Model
 from thaw.studies._gaussian import normal_mixture
 from thaw.studies._study import Outcome, Row, Strip, Study
 
@@ -62,7 +62,7 @@ def predicted_noise(
 @torch.inference_mode()
 def predict_noise(model: Model, mixture: NormalMixture, z: Tensor, t: int) -> Tensor:
     """The noise in z_t, (N, C, H, W), that the model's estimate of x implies."""
-    clean = torch.cat([model.denoise(part.to(model.device), t).cpu() for part in z.split(BLOCK)])
+    clean = torch.cat([model.denoise(part.to(model.device), t).cpu() for part in z.split(model.at_once)])
     return mixture.solve_source(z, clean, torch.full((len(z),), t))
 
 
