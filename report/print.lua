@@ -7,7 +7,7 @@ local READABLE = 6.2 -- type that is smaller than this is worth turning the page
 local LETTER = 0.55 -- width of a letter, as a share of the size of the type
 local GAP = 6 -- between columns, in points
 local LINE = 24 -- letters at which running text in a cell is broken
-local TURNED = "turned" -- marks a table that lies on its side
+local TURNED = "// This table lies on its side."
 
 local function typst(code)
   return pandoc.RawBlock("typst", code)
@@ -58,7 +58,6 @@ local function fit(tbl)
   local room = UPRIGHT
   if fitting(columns, UPRIGHT) < READABLE then
     room = SIDEWAYS
-    tbl.attributes[TURNED] = "true"
   end
   local size = math.max(SMALLEST, math.min(LARGEST, fitting(columns, room)))
   tbl.attributes["typst:text:size"] = string.format("%.1fpt", size)
@@ -68,13 +67,14 @@ local function fit(tbl)
     local share = (LETTER * size * columns[number] + GAP) / (LETTER * size * sum(columns) + GAP * #columns)
     tbl.colspecs[number] = { column[1], crowded and share or nil }
   end
-  return tbl
+  tbl.classes:insert("typst:no-figure") -- the figure is Quarto's
+  return room == SIDEWAYS and { typst(TURNED), tbl } or tbl
 end
 
 local function turn(float, node)
   local turned = false
   pandoc.Blocks(float.content):walk({
-    Table = function(tbl) turned = turned or tbl.attributes[TURNED] ~= nil end,
+    RawBlock = function(raw) turned = turned or raw.text:find(TURNED, 1, true) ~= nil end,
   })
   if turned then return pandoc.Blocks({ typst("#page(flipped: true, margin: 1.4cm)["), node, typst("]") }) end
 end

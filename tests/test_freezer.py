@@ -111,6 +111,42 @@ def test_a_page_that_shows_more_than_it_prints_is_left_to_quarto(cell: str, book
     assert frozen(book) == {"index"}
 
 
+TABLE = "print('| a | b |\\n|:--|--:|\\n| *x* | 1 |\\n\\n: Numbers. {#tbl-numbers}\\n')"
+BROKEN = "return {{ Table = function() return quarto.missing() end }}"
+
+
+def with_a_table(book: Path, filters: str) -> None:
+    page = f"# Drawn\n\n```{{python}}\n#| output: asis\n{TABLE}\n```\n\nSee @tbl-numbers.\n"
+    (book / "drawn.qmd").write_text(page)
+    (book / "_quarto.yml").write_text(f"{CONFIG}format: {{html: default, typst: {{filters: [{filters}]}}}}\n")
+    (book / "broken.lua").write_text(BROKEN)
+
+
+def test_tables_are_kept_in_the_language_of_the_output(book: Path) -> None:
+    with_a_table(book, "")
+    freeze(book)
+    for name, written in (("html", '<td style="text-align: left;"><em>x</em></td>'), ("typ", "[#emph[x]], [1]")):
+        kept = json.loads((book / "_freeze" / "drawn" / "execute-results" / f"{name}.json").read_text())
+        assert written in kept["result"]["markdown"]
+        assert "::: {#tbl-numbers}" in kept["result"]["markdown"]
+
+
+def test_tables_that_only_quarto_can_shape_are_left_to_it(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_a_table(book, "broken.lua")
+    freeze(book)
+    assert "Quarto reads all tables by itself: the tables: pandoc refuses it" in capsys.readouterr().err
+    for name in ("html", "typ"):
+        kept = json.loads((book / "_freeze" / "drawn" / "execute-results" / f"{name}.json").read_text())
+        assert "| *x* | 1 |" in kept["result"]["markdown"]
+
+
+def test_a_filter_that_is_no_file_leaves_all_to_quarto(book: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    with_a_table(book, "some-extension")
+    freeze(book)
+    assert "filters names some-extension" in capsys.readouterr().err
+    assert not frozen(book)
+
+
 def test_what_was_kept_before_is_never_left_behind(book: Path) -> None:
     freeze(book)
     (book / "drawn.qmd").write_text("# Drawn\n\n```{python}\n#| output: asis\nmissing\n```\n")
@@ -152,12 +188,22 @@ def test_a_python_that_lacks_thaw_is_named(book: Path) -> None:
 
 @pytest.mark.skipif(shutil.which("quarto") is None, reason="quarto is not on PATH")
 def test_quarto_takes_what_was_kept(book: Path) -> None:
+    cell = DRAWN.removeprefix("# Drawn\n")
+    with_a_table(book, "")
+    (book / "drawn.qmd").write_text((book / "drawn.qmd").read_text() + cell)
     environment = {**os.environ, "QUARTO_PYTHON": sys.executable, "PYTHONPATH": str(ROOT / "src")}
-    done = subprocess.run(["quarto", "render", str(book)], env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        ["quarto", "render", str(book), "--to", "html"], env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, done.stderr
     assert len(set((book / "processes").read_text().split())) == 1
     page = BeautifulSoup((book / "_book" / "index.html").read_text(), "html.parser")
     assert page.find(id="sec-printed").h2.get_text(strip=True).endswith("Printed")
     assert "Half of it is 0.5." in page.get_text()
+    drawn = BeautifulSoup((book / "_book" / "drawn.html").read_text(), "html.parser")
+    numbers = drawn.find(id="tbl-numbers")
+    assert numbers.figcaption.get_text(strip=True).replace("\xa0", " ") == "Table 2.1: Numbers."
+    assert [cell.get_text() for cell in numbers.find_all("td")] == ["x", "1"]
+    assert drawn.find(class_="quarto-xref").get_text().replace("\xa0", " ") == "Table 2.1"
     reference = BeautifulSoup((book / "_book" / "plain.html").read_text(), "html.parser").find(class_="quarto-xref")
     assert reference["href"].removeprefix("./") == "index.html#sec-printed"

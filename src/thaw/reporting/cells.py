@@ -29,11 +29,13 @@ DRAWING = re.compile(r"^\[?<(matplotlib|Figure|Axes)")  # what a plotting call r
 
 PATIENCE_SECONDS = 120
 """How long what a cell prints may take to arrive. By default the kernel waits 10 and nbclient 4, and it is dropped."""
-FRESH = """get_ipython().reset(new_session=False)
+FRESH = """__import__('gc').freeze()
+get_ipython().reset(new_session=False)
 __import__('os').chdir({folder!r})
 for stream in (__import__('sys').stdout, __import__('sys').stderr):
     stream.flush_timeout = {patience}
-del stream"""  # what runs before each page
+del stream"""
+"""What runs before each page. What is imported by then is frozen, or the reset would search it for garbage."""
 DEFAULTS = {"echo": True, "eval": True, "include": True, "output": True, "warning": True}
 OPTIONS = {*DEFAULTS, "label", "fig-cap", "fig-alt", "fig-subcap", "tags", "tbl-cap", "layout-ncol"}
 IMAGES = {"image/svg+xml": "svg", "image/png": "png", "image/jpeg": "jpg"}

@@ -45,11 +45,11 @@ class Book:
         """The `book` block of `_quarto.yml`."""
         return dict(self.config["book"])
 
-    def files(self, option: str) -> list[Path]:
-        """The files that an option of `format: html` names. Raises ThawError where one does not exist."""
+    def files(self, option: str, output: str = "html") -> list[Path]:
+        """The files that an option of a format names. Raises ThawError where one does not exist."""
         formats = self.config.get("format", {})
-        html = formats.get("html", {}) if isinstance(formats, dict) else {}
-        named = _listed(html.get(option, [])) if isinstance(html, dict) else []
+        settings = formats.get(output, {}) if isinstance(formats, dict) else {}
+        named = _listed(settings.get(option, [])) if isinstance(settings, dict) else []
         for name in named:
             if not isinstance(name, str) or not (self.folder / name).is_file():
                 raise ThawError(f"{self.folder / '_quarto.yml'}: {option} names {name}, which is no file beside it.")
@@ -158,7 +158,7 @@ def _parse(book: Book, source: Source, appendix: bool, scratch: Path) -> Page:
         markdown = f"# {title}\n\n{markdown}"
     metadata = {**book.config, **front, "title": book.settings.get("title") if name == "index.qmd" else title}
     markdown = _shortcodes(markdown, book.variables, metadata, name)
-    document = _pandoc(["--from=markdown", "--to=json"], markdown, name)
+    document = pandoc(["--from=markdown", "--to=json"], markdown, name)
     return Page(name, source.path.parent.resolve(), json.loads(document)["blocks"], appendix)
 
 
@@ -203,7 +203,7 @@ def _shortcodes(markdown: str, variables: dict[str, Any], metadata: dict[str, An
 
 
 def _citation_keys(book: Book) -> set[str]:
-    entries = [json.loads(_pandoc([str(path), "--to=csljson"], "", path.name)) for path in book.bibliography]
+    entries = [json.loads(pandoc([str(path), "--to=csljson"], "", path.name)) for path in book.bibliography]
     return {str(item["id"]) for file in entries for item in file}
 
 
@@ -228,7 +228,7 @@ def _write_html(book: Book, pages: list[Page]) -> str:
     metadata["pagetitle"] = metadata.setdefault("title", {"t": "MetaString", "c": "Report"})
     metadata["lang"] = {"t": "MetaString", "c": str(book.config.get("lang", "en"))}
     metadata["link-citations"] = {"t": "MetaBool", "c": True}
-    version = json.loads(_pandoc(["--from=markdown", "--to=json"], "", "an empty page"))["pandoc-api-version"]
+    version = json.loads(pandoc(["--from=markdown", "--to=json"], "", "an empty page"))["pandoc-api-version"]
     arguments = ["--from=json", "--to=html5", "--standalone", f"--template={TEMPLATE}", "--embed-resources", "--mathml"]
     arguments += ["--toc", "--toc-depth=2", "--section-divs", "--citeproc", f"--resource-path={book.folder}"]
     arguments += [
@@ -241,14 +241,14 @@ def _write_html(book: Book, pages: list[Page]) -> str:
     if "csl" in book.config:
         arguments.append(f"--csl={book.folder / book.config['csl']}")
     content = {"pandoc-api-version": version, "meta": metadata, "blocks": blocks}
-    return _pandoc(arguments, json.dumps(content), "the whole report")
+    return pandoc(arguments, json.dumps(content), "the whole report")
 
 
 def _listed(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [value]
 
 
-def _pandoc(arguments: list[str], content: str, where: str) -> str:
+def pandoc(arguments: list[str], content: str, where: str) -> str:
     """What pandoc makes of `content`. Its warnings are errors: a figure or a formula would be missing."""
     command = [pypandoc.get_pandoc_path(), "--fail-if-warnings", *arguments]
     done = subprocess.run(command, input=content, capture_output=True, encoding="utf-8")
