@@ -102,6 +102,15 @@ def test_latent_and_noise_are_new_numbers_at_every_step_and_in_every_block(ddpm:
     assert len(torch.cat(drawn).unique()) > 0.99 * 6 * drawn[0].numel()
 
 
+@pytest.mark.parametrize(("device", "size", "at_once"), [("cpu", 8, 1), ("meta", 28, 4), ("meta", 64, 1)])
+def test_a_gpu_samples_as_many_blocks_at_once_as_keep_it_busy(device: str, size: int, at_once: int) -> None:
+    zoom = Zoom(shape=(1, size, size), steps=4)
+    sampling = Sampling(find("sampler", "cold_naive", "sampler"), {}, "pixels", {})
+    network = Cnn(shape=(1, size, size))
+    model = Model(network, zoom, TARGETS["clean"](zoom), sampling, 0.5, 4, lambda: pictures(20), device)
+    assert model.at_once == at_once * BLOCK
+
+
 def test_blocks_that_are_sampled_at_once_have_the_latents_and_the_noise_that_they_have_alone(ddpm: Model) -> None:
     model, drawn = watched(ddpm)
     count = 3 * BLOCK + 5

@@ -14,8 +14,8 @@ from thaw.randomness import generator
 
 BLOCK = 125
 """Images whose noise is drawn together, always for a whole block, so the first n of any number are the same."""
-BLOCKS_ON_A_GPU = 8
-"""Blocks that are sampled at once where a single one leaves most of the device idle."""
+PIXELS_ON_A_GPU = 400_000
+"""Pixels of images that are sampled at once, if a block has fewer, which would leave most of a GPU idle."""
 
 
 class Model:
@@ -37,7 +37,9 @@ class Model:
         device: torch.device | str = "cpu",
     ) -> None:
         self.device = torch.device(device)
-        self.at_once = BLOCK if self.device.type == "cpu" else BLOCK * BLOCKS_ON_A_GPU
+        _, height, width = degradation.shape
+        blocks = 1 if self.device.type == "cpu" else max(1, PIXELS_ON_A_GPU // (BLOCK * height * width))
+        self.at_once = blocks * BLOCK
         self.network = network.to(self.device).eval()
         self.degradation, self.target, self.sampling = degradation, target, sampling
         self.half_range, self.steps, self.images = half_range, steps, images
