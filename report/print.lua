@@ -7,7 +7,7 @@ local READABLE = 6.2 -- type that is smaller than this is worth turning the page
 local LETTER = 0.55 -- width of a letter, as a share of the size of the type
 local GAP = 6 -- between columns, in points
 local LINE = 24 -- letters at which running text in a cell is broken
-local TURNED = "// This table lies on its side."
+local TURNED = "// This table lies on its side." -- in Typst, because most tables are Typst before Quarto sees them
 
 local function typst(code)
   return pandoc.RawBlock("typst", code)
