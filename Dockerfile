@@ -7,8 +7,9 @@ RUN apt-get update \
 WORKDIR /thaw
 
 # What the lock file pins is a layer of its own, so that an edit of the source does not install it again.
-COPY Makefile requirements.lock ./
-RUN make .venv/.runtime
+COPY requirements.lock ./
+COPY scripts/environment.sh scripts/
+RUN sh scripts/environment.sh runtime
 
 # With .git: DVC needs the repository, and every figure names its revision.
 COPY . .

@@ -1,9 +1,10 @@
-"""The lock files, the Makefile and what is said of the machine that the project was made on."""
+"""The lock files, the Makefile with its script, and what is said of the machine that the project was made on."""
 
 import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -13,7 +14,21 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).resolve().parents[1]
 LOCKS = ("requirements.lock", "requirements-dev.lock")
-TARGETS = ("help", "report", "quick", "reproduce", "test", "bench", "docs", "env", "hooks", "lock", "clean")
+SCRIPT = "scripts/environment.sh"
+GOALS = {
+    "help": [],
+    "report": ["quarto"],
+    "quick": ["quarto"],
+    "reproduce": ["quarto"],
+    "test": ["quarto", "dev"],
+    "bench": ["dev"],
+    "docs": ["dev"],
+    "env": ["quarto"],
+    "hooks": ["dev"],
+    "lock": ["uv"],
+    "clean": [],
+}
+"""What each target of the Makefile asks of the script before anything else."""
 
 # Written so that this file does not match itself.
 REGISTRIES = tuple(
@@ -45,26 +60,63 @@ def read_lock(text: str) -> dict[str, list[str]]:
     return pins
 
 
-def make(*arguments: str, cwd: Path = ROOT, **variables: str) -> subprocess.CompletedProcess[str]:
+# Stands for Python, and as .venv/bin/python for the environment: notes what is asked of it and installs nothing.
+STAND_IN = f"""case "$*" in
+*"-c "*) exec {sys.executable} "$@" ;;
+"--version") exit ;;
+*"-m venv"*) rm -f .venv/.made; eval "$VENV"; rm -rf .venv && mkdir -p .venv/bin && cp "$0" .venv/bin/python ;;
+*"-m pip install"*)
+    printf '#!/bin/sh\\necho "uv $*" >>log; sleep 0.1; eval "$UV"\\n' >.venv/bin/uv
+    chmod +x .venv/bin/uv ;;
+esac
+echo "python $*" >>log"""
+
+
+def start(*command: str, cwd: Path, **variables: str) -> subprocess.Popen[str]:
     # Under `make test` this is no sub-make of it.
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("MAKE", "MFLAGS"))}
-    return subprocess.run(
-        ["make", *arguments], cwd=cwd, env=environment | variables, capture_output=True, text=True, check=False
-    )
+    environment |= {"PYTHON": str(cwd / "stand-in"), "THAW_QUARTO": "0"} | variables
+    pipe = subprocess.PIPE
+    return subprocess.Popen(command, cwd=cwd, env=environment, stdout=pipe, stderr=pipe, text=True)
+
+
+def make(*arguments: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
+    process = start("make", *arguments, cwd=cwd, **variables)
+    output, errors = process.communicate()
+    return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
+
+
+def reach(cwd: Path, *goals: str, times: int = 1, **variables: str) -> list[str]:
+    """What the script has Python and uv do to reach the goals; empty where they were reached already."""
+    (cwd / "log").write_text("")
+    for process in [start("sh", SCRIPT, *goals, cwd=cwd, **variables) for _ in range(times)]:
+        assert process.communicate()[1] == ""
+        assert process.returncode == 0
+    return (cwd / "log").read_text().splitlines()
 
 
 @pytest.fixture
 def bare(tmp_path: Path) -> Path:
-    """A copy of what the set-up reads, with no environment yet."""
-    for name in ("Makefile", "pyproject.toml", *LOCKS):
-        shutil.copy(ROOT / name, tmp_path)
+    """A copy of what the set-up reads, with no environment yet, and a stand-in for what it starts."""
+    (tmp_path / "scripts").mkdir()
+    for name in ("Makefile", SCRIPT, "pyproject.toml", *LOCKS):
+        shutil.copy(ROOT / name, tmp_path / name)
+    stand_in(tmp_path, STAND_IN)
     return tmp_path
 
 
-def fake_python(folder: Path, script: str) -> str:
-    path = folder / "fake-python"
+def stand_in(folder: Path, script: str) -> None:
+    path = folder / "stand-in"
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
+
+
+def programs(folder: Path, *names: str) -> str:
+    """A PATH with these programs alone."""
+    path = folder / "bin"
+    path.mkdir()
+    for name in names:
+        (path / name).symlink_to(str(shutil.which(name)))
     return str(path)
 
 
@@ -108,44 +160,58 @@ def test_development_lock_repeats_the_runtime_lock() -> None:
 
 
 def test_quarto_is_pinned_with_a_hash() -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    assert re.search(r"^QUARTO_VERSION := \d+\.\d+\.\d+$", makefile, re.MULTILINE)
-    assert re.search(r"^QUARTO_SHA256 := [0-9a-f]{64}$", makefile, re.MULTILINE)
+    script = (ROOT / SCRIPT).read_text()
+    assert re.search(r"^QUARTO_VERSION=\d+\.\d+\.\d+$", script, re.MULTILINE)
+    assert re.search(r"^QUARTO_SHA256=[0-9a-f]{64}$", script, re.MULTILINE)
 
 
 def test_help_lists_every_target() -> None:
-    answer = make()
+    answer = make(cwd=ROOT)
     assert answer.returncode == 0, answer.stderr
-    assert tuple(re.findall(r"^make ([a-z]+) ", answer.stdout, re.MULTILINE)) == TARGETS
+    assert re.findall(r"^make ([a-z]+) ", answer.stdout, re.MULTILINE) == list(GOALS)
     phony = re.search(r"^\.PHONY: (help .*)$", (ROOT / "Makefile").read_text(), re.MULTILINE)
     assert phony is not None
-    assert tuple(phony[1].split()) == TARGETS
+    assert phony[1].split() == list(GOALS)
 
 
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", GOALS)
 def test_target_parses_and_builds_the_environment_first(target: str, bare: Path) -> None:
     answer = make("--dry-run", target, cwd=bare)
     assert answer.returncode == 0, answer.stderr
     assert not (bare / ".venv").exists()
-    if target not in ("help", "clean"):
-        assert answer.stdout.startswith("git --version")
-        assert "--require-hashes --no-deps -r .venv/uv.txt" in answer.stdout
+    recipe = [line for line in answer.stdout.splitlines() if line != "rm -f .venv/.quarto"]
+    if GOALS[target]:
+        assert recipe[0].split() == ["sh", SCRIPT, *GOALS[target]]
+    assert answer.stdout.count(SCRIPT) == bool(GOALS[target])
 
 
-@pytest.mark.parametrize(("target", "development"), [("report", False), ("quick", False), ("test", True)])
-def test_target_installs_only_the_lock_that_it_needs(target: str, development: bool, bare: Path) -> None:
-    recipe = make("--dry-run", target, cwd=bare).stdout
-    assert "--require-hashes -r requirements.lock" in recipe
-    assert ("--require-hashes -r requirements-dev.lock" in recipe) == development
+@pytest.mark.parametrize(("goal", "locks"), [("uv", []), ("project", LOCKS[:1]), ("quarto", LOCKS[:1]), ("dev", LOCKS)])
+def test_goal_installs_only_the_locks_that_it_needs_and_only_once(goal: str, locks: list[str], bare: Path) -> None:
+    asked = reach(bare, goal)
+    assert asked[0] == "python -m venv --clear --without-pip .venv"
+    assert asked[2].endswith("--require-hashes --no-deps -r .venv/uv.txt")
+    installed = [line for line in asked if line.startswith("uv pip install")]
+    assert [line.split()[-1] for line in installed if "-r" in line.split()] == [*locks]
+    assert all("--require-hashes" in line or "--no-deps -e ." in line for line in installed)
+    assert sum(line.endswith("--no-build-isolation --no-deps -e .") for line in installed) == (goal != "uv")
+    assert reach(bare, goal) == []
+
+
+def test_what_rests_on_a_changed_lock_is_installed_again(bare: Path) -> None:
+    whole = reach(bare, "dev")
+    for name, again in ((LOCKS[1], 1), ("pyproject.toml", 2), (LOCKS[0], 3)):
+        with (bare / name).open("a") as file:
+            file.write("# changed\n")
+        assert reach(bare, "dev") == whole[-again:]
+        assert reach(bare, "dev") == []
 
 
 def test_uv_is_cut_out_of_the_lock_with_its_hashes(bare: Path) -> None:
-    (bare / "show.mk").write_text("include Makefile\nshow: ; @$(uv_requirement)\n")
-    block = read_lock(make("-s", "-f", "show.mk", "show", cwd=bare).stdout)
+    reach(bare, "uv")
     locked = read_lock((ROOT / LOCKS[0]).read_text())
     expected = {requirement: hashes for requirement, hashes in locked.items() if requirement.startswith("uv==")}
     assert len(expected) == 1
-    assert block == expected
+    assert read_lock((bare / ".venv" / "uv.txt").read_text()) == expected
 
 
 @pytest.mark.parametrize(
@@ -159,7 +225,8 @@ def test_uv_is_cut_out_of_the_lock_with_its_hashes(bare: Path) -> None:
     ],
 )
 def test_unusable_python_is_one_sentence(script: str, sentence: str, bare: Path) -> None:
-    answer = make(f"PYTHON={fake_python(bare, script)}", "env", cwd=bare)
+    stand_in(bare, script)
+    answer = make("env", cwd=bare)
     assert answer.returncode != 0
     complaint, closing = answer.stderr.splitlines()
     assert complaint.startswith(sentence)
@@ -168,27 +235,63 @@ def test_unusable_python_is_one_sentence(script: str, sentence: str, bare: Path)
 
 
 def test_missing_git_is_one_sentence(bare: Path) -> None:
-    programs = bare / "bin"
-    programs.mkdir()
-    for name in ("make", "sh"):
-        (programs / name).symlink_to(str(shutil.which(name)))
-    answer = make("env", cwd=bare, PATH=str(programs))
+    answer = make("report", PATH=programs(bare, "make", "sh"), cwd=bare)
     assert answer.returncode != 0
     assert answer.stderr.splitlines()[0] == "thaw needs git: install it, then run make again."
 
 
-def test_environment_that_was_moved_or_cut_short_is_made_anew(bare: Path) -> None:
-    stand_in = bare / ".venv" / "bin"
-    stand_in.mkdir(parents=True)
-    (stand_in / "python").symlink_to(str(shutil.which("python3")))
-    (stand_in / "uv").symlink_to(str(shutil.which("true")))
-    made = bare / ".venv" / ".made"
-    for place, marker, anew in ((bare, False, False), (bare / "elsewhere", False, True), (bare, True, True)):
-        made.write_text(f"{place}\n")
-        if marker:
-            (bare / ".venv" / ".unfinished").touch()
-        recipe = make("--dry-run", ".venv/.made", cwd=bare).stdout
-        assert ("-m venv --clear" in recipe) == anew, (place, marker)
+def test_environment_that_lost_its_python_was_cut_short_or_moved_is_made_anew(bare: Path) -> None:
+    whole = reach(bare, "project")
+    (bare / ".venv" / "bin" / "python").unlink()
+    assert reach(bare, "project") == whole
+
+    (bare / ".venv" / ".made").write_text("elsewhere")
+    assert make("env", cwd=bare, VENV="exit 1").returncode != 0
+    assert reach(bare, "project") == whole
+
+    (bare / ".venv" / ".runtime").unlink()
+    assert make("env", cwd=bare, UV="exit 1").returncode != 0
+    assert reach(bare, "project") == whole
+
+    moved = bare / "moved"
+    moved.mkdir()
+    for path in set(bare.iterdir()) - {moved}:
+        path.rename(moved / path.name)
+    assert reach(moved, "project") == whole
+    assert reach(moved, "project") == []
+
+
+def test_python_of_the_environment_does_not_make_it_anew(bare: Path) -> None:
+    whole = reach(bare, "project")
+    stand_in(bare / ".venv" / "bin", "exit 0")
+    (bare / ".venv" / ".made").write_text("elsewhere")
+    own = f"{bare}/.venv/bin"
+    assert reach(bare, "project", PYTHON="stand-in", PATH=f"{own}:{own}:{bare}:{os.environ['PATH']}") == whole
+
+
+def test_environment_that_was_made_by_hand_is_kept(bare: Path) -> None:
+    (bare / ".venv" / "bin").mkdir(parents=True)
+    shutil.copy(bare / "stand-in", bare / ".venv" / "bin" / "python")
+    assert "-m pip install" in reach(bare, "project")[0]
+
+
+def test_two_at_once_install_everything_once(bare: Path) -> None:
+    alone = reach(bare, "dev")
+    shutil.rmtree(bare / ".venv")
+    assert reach(bare, "dev", times=2) == alone
+
+
+def test_quarto_is_tried_once_and_again_by_make_env(bare: Path) -> None:
+    path = programs(bare, "awk", "cat", "chmod", "cmp", "cp", "git", "make", "mkdir", "rm", "sh", "sleep")
+    slow = 'case "$*" in *quarto.txt) sleep 60 ;; esac'
+    wanted = {"THAW_QUARTO": "", "QUARTO_SECONDS": "0.5", "UV": slow, "PATH": path}
+    reach(bare, "project", PATH=path)
+    tries = reach(bare, "quarto", **wanted)
+    assert ["--require-hashes -r .venv/quarto.txt" in line for line in tries] == [True, False]
+    assert "uninstall" in tries[1]
+    assert reach(bare, "quarto", **wanted) == []
+    assert "Going on without Quarto" in make("env", cwd=bare, **wanted).stdout
+    assert (bare / "log").read_text().splitlines() == tries
 
 
 def test_continuous_integration_runs_make_test() -> None:
