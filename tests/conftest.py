@@ -1,16 +1,20 @@
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import hypothesis
 import numpy as np
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from PIL import Image
 
 from thaw.choices import create, find
+from thaw.core.hardware import PRECISION, PRECISIONS
 from thaw.diffusion.degradation import Degradation, Shape
 from thaw.params import Choice, Data
+
+pytest_plugins = ["pipeline_fixtures"]
 
 # Examples are the same in every run, and no deadline makes a slow machine a failure.
 hypothesis.settings.register_profile("thaw", derandomize=True, deadline=None, max_examples=30, database=None)
@@ -24,10 +28,22 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True)
 def one_precision(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Compute in float32 with one thread on every machine, but for the tests of the whole chain."""
+    """Compute with one thread, and in float32 where a test is neither of both precisions nor of the whole chain."""
     torch.set_num_threads(1)
-    if request.node.get_closest_marker("pipeline") is None:
-        monkeypatch.setattr("thaw.hardware.bf16_is_fast", lambda device: False)
+    if "precision" not in request.fixturenames and request.node.get_closest_marker("pipeline") is None:
+        monkeypatch.setenv(PRECISION, "fp32")
+
+
+@pytest.fixture(scope="module", params=PRECISIONS)
+def precision(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Compute on the processor, once in each precision, in this process and in those that a test starts."""
+    torch.set_num_threads(1)  # before what else is of a module's scope
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ACCELERATE_USE_CPU", "1")
+        patch.setenv(PRECISION, request.param)
+        AcceleratorState._reset_state(reset_partial_state=True)  # a process keeps its first precision
+        yield request.param
+    AcceleratorState._reset_state(reset_partial_state=True)
 
 
 TYPICAL = {"steps": 6, "schedule": Choice(name="cosine", beta_max=0.9)}
@@ -38,7 +54,13 @@ SOURCES = {"source": "folder", "path": "sources"}
 def data_of(shape: Shape) -> Data:
     """The block `data` for images of a shape that is too small for the other parts of thaw."""
     return Data.model_construct(
-        dataset="mnist", path="raw", size=shape[-1], channels=shape[0], half_range=0.5, validation_fraction=0.2, seed=0
+        dataset="mnist",
+        path="raw",
+        pixels=shape[-1],
+        channels=shape[0],
+        half_range=0.5,
+        validation_fraction=0.2,
+        seed=0,
     )
 
 

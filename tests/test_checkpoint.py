@@ -5,13 +5,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from accelerate.state import AcceleratorState
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
@@ -20,14 +19,18 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from thaw.artifacts import Artifacts
+from thaw.core import hardware, tensors
+from thaw.core.tensors import read_tensors, write_tensors
 from thaw.data import read_dataset
+from thaw.errors import ThawError
+from thaw.loading import load_model
+from thaw.params import read_params
+from thaw.results.layout import Artifacts
 from thaw.stages import train as stage
 from thaw.stages.train import run as train
-from thaw.training import checkpoint
-from thaw.training.checkpoint import load_optimizer, pack, read_if_of, read_tensors, unpack, write_tensors
+from thaw.training.checkpoint import load_optimizer, pack, read_if_of, unpack
 
-SOURCE = Path(checkpoint.__file__).parents[1]
+SOURCE = Path(stage.__file__).parents[1]
 
 
 def network() -> nn.Module:
@@ -87,7 +90,7 @@ def test_a_write_that_fails_keeps_the_old_file(tmp_path: Path, monkeypatch: pyte
         Path(to).write_bytes(path.read_bytes()[:50])
         raise OSError("disk full")
 
-    monkeypatch.setattr(checkpoint, "save_file", half)
+    monkeypatch.setattr(tensors, "save_file", half)
     with pytest.raises(OSError, match="disk full"):
         write_tensors(path, {"a": torch.zeros(3)}, {"step": 2})
     assert read_tensors(path)[1] == {"step": 1}
@@ -208,16 +211,7 @@ def test_a_header_is_plain_json(written: Path) -> None:
     assert json.loads(json.loads(content[8 : 8 + length])["__metadata__"]["thaw"])["fingerprint"] == "ours"
 
 
-# kill -9
-
-
-@pytest.fixture
-def on_cpu(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Train on the processor, here and in the processes started from here."""
-    monkeypatch.setenv("ACCELERATE_USE_CPU", "1")
-    AcceleratorState._reset_state(reset_partial_state=True)
-    yield
-    AcceleratorState._reset_state(reset_partial_state=True)
+# The stage
 
 
 def project(folder: Path, steps: int) -> Path:
@@ -241,7 +235,7 @@ def project(folder: Path, steps: int) -> Path:
     params = {
         "threads": 1,
         "data": {
-            "dataset": "folder", "path": "pictures", "size": 11, "channels": 1, "half_range": 0.5,
+            "dataset": "folder", "path": "pictures", "pixels": 11, "channels": 1, "half_range": 0.5,
             "validation_fraction": 0.2, "seed": 0,
         },
         "budget": {
@@ -277,13 +271,13 @@ def start(folder: Path) -> subprocess.Popen[str]:
 
 
 def outputs(folder: Path) -> dict[str, bytes]:
-    files = sorted(path for part in ("models", "plots") for path in (folder / part).rglob("*") if path.is_file())
+    paths = (path for part in ("models", "results") for path in sorted((folder / part).rglob("*")))
+    files = [path for path in paths if path.is_file() and path.name != "run.json"]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
-@pytest.mark.usefixtures("on_cpu")
-def test_a_training_that_is_killed_goes_on_and_writes_the_same_bytes(tmp_path: Path) -> None:
-    torn, whole = (project(tmp_path / name, 200) for name in ("torn", "whole"))
+def test_a_training_that_is_killed_goes_on_and_writes_the_same_bytes(precision: str, tmp_path: Path) -> None:
+    torn, whole = (project(tmp_path / name, 100) for name in ("torn", "whole"))
     path = torn / ".thaw" / "checkpoints" / "tiny" / "seed-0"
     process = start(torn)
     while not path.exists() and process.poll() is None:
@@ -291,7 +285,7 @@ def test_a_training_that_is_killed_goes_on_and_writes_the_same_bytes(tmp_path: P
     process.kill()
     _, said = process.communicate()
     assert process.returncode == -signal.SIGKILL, said
-    assert 0 < read_tensors(path)[1]["step"] < 200
+    assert 0 < read_tensors(path)[1]["step"] < 100
     assert not outputs(torn)
 
     process = start(torn)
@@ -299,14 +293,20 @@ def test_a_training_that_is_killed_goes_on_and_writes_the_same_bytes(tmp_path: P
     _, said = process.communicate()
     assert process.returncode == 0, said
     assert outputs(whole).keys() == {
-        "models/tiny/model.json", "plots/loss/tiny.csv",
+        "models/tiny/model.json", "results/variants/tiny/train/loss.csv",
         *(f"models/tiny/seed-0/{point}.safetensors" for point in ("best", "0.25", "1")),
     }  # fmt: skip
     assert outputs(torn) == outputs(whole)
     assert not path.parent.exists()
 
+    environment = json.loads((torn / "models" / "tiny" / "model.json").read_text())["environment"]
+    assert environment == hardware.environment(torch.device("cpu"))
+    assert environment["precision"] == precision
+    run = json.loads(Artifacts(torn).run("tiny").read_text())["train"]
+    assert {key: run[key] for key in environment} == environment
 
-@pytest.mark.usefixtures("on_cpu")
+
+@pytest.mark.usefixtures("precision")
 def test_other_pictures_begin_the_training_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     torn, whole = (project(tmp_path / name, 10) for name in ("torn", "whole"))
     with monkeypatch.context() as patch:
@@ -324,3 +324,41 @@ def test_other_pictures_begin_the_training_anew(tmp_path: Path, monkeypatch: pyt
     train(Artifacts(torn), "tiny")
     train(Artifacts(whole), "tiny")
     assert outputs(torn) == outputs(whole)
+
+
+def test_the_checkpoint_of_one_precision_is_not_gone_on_with_in_the_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    artifacts = Artifacts(project(tmp_path / "project", 10))
+
+    def fingerprint(precision: str) -> str:
+        sessions = []
+        with monkeypatch.context() as patch:
+            patch.setenv("THAW_PRECISION", precision)
+            patch.setattr(stage, "Session", lambda _, **given: sessions.append(given["fingerprint"]))
+            patch.setattr(stage, "train", lambda *_: pytest.fail("killed before the training"))
+            with pytest.raises(pytest.fail.Exception):
+                train(artifacts, "tiny")
+        return sessions[0]
+
+    assert fingerprint("fp32") == fingerprint("fp32") != fingerprint("bf16")
+
+
+def test_a_precision_that_is_none_is_refused_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = project(tmp_path / "project", 10)
+    monkeypatch.setenv("THAW_PRECISION", "half")
+    with pytest.raises(ThawError, match=r"^THAW_PRECISION is 'half', .* set it to fp32 or bf16, or unset it\.$"):
+        train(Artifacts(folder), "tiny")
+    assert not outputs(folder)
+    assert not (folder / ".thaw").exists()
+
+
+def test_a_model_that_does_not_name_its_environment_is_read(precision: str, tmp_path: Path) -> None:
+    artifacts = Artifacts(project(tmp_path / "project", 5))
+    train(artifacts, "tiny")
+    path, params = artifacts.models("tiny") / "model.json", read_params(artifacts.params)
+    new = load_model(artifacts, "tiny", params).model.sample(2)
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "environment"}))
+    assert torch.equal(load_model(artifacts, "tiny", params).model.sample(2), new)

@@ -89,5 +89,5 @@ def check_division(widths: Sequence[int], patch: int, shape: Shape, key: str) ->
         raise ThawError(
             f"{PARAMS_FILE}: {key}.widths has {len(widths)} levels behind a first convolution of stride {patch}, which "
             f"divide the image by {factor}, but images of {size} pixels cannot be divided so; take fewer levels, a "
-            f"smaller {key}.patch, or a data.size that is a multiple of {factor}."
+            f"smaller {key}.patch, or a data.pixels that is a multiple of {factor}."
         )

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from thaw.diffusion.degradation import Shape, Steps
-from thaw.diffusion.degradations._linear import Linear, group_means, group_of
+from thaw.diffusion.linear import Linear, group_means, group_of
 from thaw.errors import ThawError
 from thaw.params import PARAMS_FILE
 

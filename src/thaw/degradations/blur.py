@@ -8,7 +8,7 @@ from pydantic import Field
 from torch import Tensor
 
 from thaw.diffusion.degradation import Latent, Shape, Steps
-from thaw.diffusion.degradations._linear import Separable
+from thaw.diffusion.linear import Separable
 from thaw.errors import ThawError
 from thaw.params import PARAMS_FILE
 
@@ -31,7 +31,7 @@ class Blur(Separable):
             raise ThawError(
                 f"{PARAMS_FILE}: {key} blurs with a kernel of {KERNEL_SIZE} pixels that is reflected at the borders, "
                 f"which needs square images of at least {KERNEL_SIZE // 2 + 1} pixels, but these are {height} x "
-                f"{width}; change data.size or take another degradation."
+                f"{width}; change data.pixels or take another degradation."
             )
         once = _blur_matrix(height, variance)
         blurs = [torch.eye(height, dtype=torch.float64)]

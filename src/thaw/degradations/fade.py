@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from thaw.diffusion.degradation import Shape, Steps
-from thaw.diffusion.degradations._linear import Linear
+from thaw.diffusion.linear import Linear
 
 
 class Fade(Linear):

@@ -3,7 +3,7 @@
 import torch
 
 from thaw.diffusion.degradation import Shape, Steps
-from thaw.diffusion.degradations._linear import Separable, group_means
+from thaw.diffusion.linear import Separable, group_means
 from thaw.errors import ThawError
 from thaw.params import PARAMS_FILE
 

@@ -47,20 +47,20 @@ class Zoom(Degradation):
         noise: Annotated[float, Field(ge=0)] = 0.0,
     ) -> Latent:
         """Whole centres of training images, enlarged, plus `noise` times N(0, 1) for each of their pixels."""
-        centres = self._centres(images())
+        centres = self.remaining(images())
         drawn = centres[torch.randint(len(centres), (count,), generator=generator)]
         return Latent(self._enlarge(drawn + noise * torch.randn(drawn.shape, generator=generator)), None)
 
     def pixels(self, count: int, *, generator: torch.Generator, images: Callable[[], Tensor]) -> Latent:
         """Centres whose pixels are drawn independently from all central pixels of the training images (the seed's)."""
-        centres = self._centres(images())
+        centres = self.remaining(images())
         levels = centres.movedim(1, 0).flatten(1)  # (C, N h w)
         index = torch.randint(levels.shape[1], (count, *centres.shape[2:]), generator=generator)
         return Latent(self._enlarge(levels[:, index].movedim(0, 1)), None)
 
     latents = {"pixels": pixels, "centres": centres}  # noqa: RUF012
 
-    def _centres(self, x: Tensor) -> Tensor:
+    def remaining(self, x: Tensor) -> Tensor:
         """What is left of x at t = T, (N, C, h, w) with h = H - T."""
         shown = self.table[-1].unique()
         return x[:, :, shown][:, :, :, shown]

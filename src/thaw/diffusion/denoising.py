@@ -5,9 +5,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from thaw.core.hardware import autocast
 from thaw.diffusion.degradation import Degradation
 from thaw.diffusion.objectives import Target
-from thaw.hardware import autocast
 
 Denoise = Callable[[Tensor, int], Tensor]
 """z_t of shape (B, C, H, W) and its step t to the estimate of x, of the same shape."""

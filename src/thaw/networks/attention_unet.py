@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
+from thaw.core.layers import Float32Conv2d, Gain, Patch, Widths, check_division
 from thaw.diffusion.degradation import Shape
-from thaw.networks._layers import Float32Conv2d, Gain, Patch, Widths, check_division
 
 STEPS = 1000
 """The paper's number of steps: tau = t/T is embedded as its t, whatever T is."""

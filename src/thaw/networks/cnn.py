@@ -3,8 +3,8 @@
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thaw.core.layers import Float32Conv2d, LayerNorm, TimeFeatures
 from thaw.diffusion.degradation import Shape
-from thaw.networks._layers import Float32Conv2d, LayerNorm, TimeFeatures
 
 WIDTHS = (16, 32, 32, 16)
 

@@ -14,8 +14,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thaw.core.layers import Float32Conv2d, Gain, Patch, TimeFeatures, Widths, check_division
 from thaw.diffusion.degradation import Shape
-from thaw.networks._layers import Float32Conv2d, Gain, Patch, TimeFeatures, Widths, check_division
 
 EMBEDDING = 128
 

@@ -52,7 +52,7 @@ class Dcgan(nn.Module):
             lowest, levels = lowest // 2, levels + 1
         if lowest > LARGEST or levels == 0:
             raise ThawError(
-                f"{PARAMS_FILE}: data.size is {height}, but {key} (dcgan) halves it until {SMALLEST} to {LARGEST} "
+                f"{PARAMS_FILE}: data.pixels is {height}, but {key} (dcgan) halves it until {SMALLEST} to {LARGEST} "
                 "pixels are left; take such a number times a power of 2, as 28, 32 or 64."
             )
         self.lowest = lowest

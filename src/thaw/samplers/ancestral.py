@@ -10,7 +10,7 @@ from torch import Tensor
 
 from thaw.diffusion.degradation import Latent, NormalMixture
 from thaw.diffusion.denoising import Denoise
-from thaw.diffusion.samplers._walk import Callback, DrawNoise, walk
+from thaw.diffusion.walk import Callback, DrawNoise, walk
 
 
 def ancestral(

@@ -7,7 +7,7 @@ from torch import Tensor
 
 from thaw.diffusion.degradation import Degradation, Latent
 from thaw.diffusion.denoising import Denoise
-from thaw.diffusion.samplers._walk import Callback, DrawNoise, at, source_of, walk
+from thaw.diffusion.walk import Callback, DrawNoise, at, source_of, walk
 
 
 def cold_naive(

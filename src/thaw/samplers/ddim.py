@@ -8,7 +8,7 @@ from torch import Tensor
 
 from thaw.diffusion.degradation import Latent, Mixture
 from thaw.diffusion.denoising import Denoise
-from thaw.diffusion.samplers._walk import Callback, DrawNoise, at, walk
+from thaw.diffusion.walk import Callback, DrawNoise, at, walk
 
 
 def ddim(

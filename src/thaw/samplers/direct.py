@@ -6,7 +6,7 @@ from torch import Tensor
 
 from thaw.diffusion.degradation import Degradation, Latent
 from thaw.diffusion.denoising import Denoise
-from thaw.diffusion.samplers._walk import Callback, DrawNoise
+from thaw.diffusion.walk import Callback, DrawNoise
 
 
 def direct(

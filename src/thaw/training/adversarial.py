@@ -1,28 +1,18 @@
-"""The GAN's training: a generator and a discriminator in turn, resumable as the loop of the other models is.
-
-Everything random is a function of the seed and the step, so a run that was killed goes on exactly as it would have.
-"""
+"""The training of the GAN, a generator and a discriminator in turn, to be read from top to bottom."""
 
 import dataclasses
-import math
-import time
-from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import Adam
 
+from thaw.core.randomness import generator
 from thaw.data import Dataset
 from thaw.diffusion.degradation import Degradation
-from thaw.errors import ThawError
-from thaw.hardware import accelerator
-from thaw.params import TrainBudget
-from thaw.progress import Meter
-from thaw.randomness import generator
 from thaw.training.augmentation import FIXED, Probability, augment
-from thaw.training.checkpoint import load_optimizer, pack, read_if_of, unpack, write_tensors
-from thaw.training.loop import Trained, averaged, batches, calendar, learning_rate_factor
+from thaw.training.session import Session, Trained
 
 BETAS = (0.5, 0.999)
 """Of Adam (Radford et al. 2016, section 4)."""
@@ -52,111 +42,61 @@ def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
     return F.softplus(-real).mean() + F.softplus(fake).mean()
 
 
-def train_adversarial(
-    network: nn.Module,
-    degradation: Degradation,
-    dataset: Dataset,
-    budget: TrainBudget,
-    *,
-    ema_decay: float,
-    seed: int,
-    checkpoint: Path,
-    fingerprint: str,
-    label: str,
-) -> Trained:
-    """Train a generator, going on from `checkpoint` where that is of the same training (`fingerprint`).
+def train_adversarial(session: Session, network: nn.Module, degradation: Degradation, dataset: Dataset) -> Trained:
+    """Train a generator, going on from the session's checkpoint.
 
-    Each step is one of the discriminator and then one of the generator on the same latents. Weights are averages of
-    the generator's over the steps. No validation loss says which are best: the losses of a GAN measure the two
-    networks against each other, so `best` are the last. Raises ThawError where a loss stops being a number.
+    Each step is one of the discriminator and then one of the generator on the same latents. No validation loss says
+    which of the averaged weights are best: the losses of a GAN measure the two networks against each other, so the best
+    are the last. Raises ThawError where a loss stops being a number.
     """
+    # Initialize.
     assert isinstance(network, Generator), "the parameters were checked"
-    accelerate = accelerator()
-    device = accelerate.device
+    rate, device, accelerate = session.budget.learning_rate, session.device, session.accelerate
+    mode, half_range = network.augmentation, dataset.half_range
     critic = network.discriminator().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    network.get_buffer("half_range").fill_(dataset.half_range)
-    bare = network.to(device)
-    ema = averaged(bare, ema_decay)
-    optimizers = [torch.optim.Adam(part.parameters(), budget.learning_rate, BETAS) for part in (bare, critic)]
-    generate, discriminate, *prepared = accelerate.prepare(bare, critic, *optimizers)
-    of_generator, of_discriminator = prepared
-    steps, stops, milestones = calendar(budget)
+    network.get_buffer("half_range").fill_(half_range)
+    network = network.to(device)
+    optimizer, critic_optimizer = Adam(network.parameters(), rate, BETAS), Adam(critic.parameters(), rate, BETAS)
 
-    step, seconds, curve = 0, 0.0, list[dict[str, Any]]()
-    adaptive = Probability()
-    shown: dict[str, Tensor] = {}
-    if found := read_if_of(checkpoint, fingerprint):
-        packed, header = found
-        bare.load_state_dict(unpack(packed, "generator"))
-        critic.load_state_dict(unpack(packed, "discriminator"))
-        ema.load_state_dict(unpack(packed, "ema"))
-        load_optimizer(of_generator.optimizer, unpack(packed, "generator_optimizer"))
-        load_optimizer(of_discriminator.optimizer, unpack(packed, "discriminator_optimizer"))
-        shown, adaptive = unpack(packed, "shown"), Probability(**header["adaptive"])
-        step, seconds, curve = header["step"], header["seconds"], header["curve"]
+    # Go on from the checkpoint, if there is one.
+    session.begin(network, critic=critic, optimizer=optimizer, critic_optimizer=critic_optimizer)
+    adaptive = Probability(**session.kept)
+    network, critic = accelerate.prepare(network, critic)
 
-    began, running = time.monotonic(), torch.zeros(3, device=device)
-    since = step
-    order = batches(len(dataset.train), budget.batch_size, seed, step)
-    share = slice(accelerate.process_index, None, accelerate.num_processes)
-    generate.train()
-    discriminate.train()
-    with Meter(label, steps * budget.batch_size, "images", step * budget.batch_size) as meter:
-        while step < steps:
-            for group in (*of_generator.param_groups, *of_discriminator.param_groups):
-                group["lr"] = budget.learning_rate * learning_rate_factor(step, steps, budget)
-            index = next(order)
-            z = degradation.draw_source(len(index), generator("step", seed, step), "train")
-            assert z is not None, "a generator starts from noise"
-            z = z[share].to(device)
-            x = dataset.to_range(dataset.train.pixels[index[share]].to(device))
-            p = {"none": 0.0, "fixed": FIXED, "adaptive": adaptive.p}[network.augmentation]
-            stream = generator("augmentation", seed, step, accelerate.process_index)
+    for index in session.batches(len(dataset.train)):
+        # Draw latents z, images x, and how both kinds of images are augmented.
+        z = degradation.draw_source(len(index), generator("step", session.seed, session.step), "train")
+        assert z is not None, "a generator starts from noise"
+        z = z.to(device)
+        x = dataset.to_range(dataset.train.pixels[index].to(device))
+        p = {"none": 0.0, "fixed": FIXED, "adaptive": adaptive.p}[mode]
+        stream = generator("augmentation", session.seed, session.step, 0)
 
-            made = generate(z, torch.ones(len(z), device=device))
-            seen = augment(torch.cat([x, made.detach()]), p, dataset.half_range, stream)
-            real, fake = discriminate(seen).chunk(2)
-            against = discriminator_loss(real, fake)
-            of_discriminator.zero_grad()
-            accelerate.backward(against)
-            of_discriminator.step()
+        # Update the discriminator.
+        made = network(z, torch.ones(len(z), device=device))
+        seen = augment(torch.cat([x, made.detach()]), p, half_range, stream)
+        real, fake = critic(seen).chunk(2)
+        against = discriminator_loss(real, fake)
+        critic_optimizer.zero_grad()
+        accelerate.backward(against)
+        critic_optimizer.step()
 
-            # The gradient goes through the discriminator and not into it, so one without hooks and gradients will do.
-            critic.requires_grad_(False)
-            pro = generator_loss(critic(augment(made, p, dataset.half_range, stream)))
-            of_generator.zero_grad()
-            accelerate.backward(pro)
-            of_generator.step()
-            critic.requires_grad_(True)
+        # Update the generator, through the discriminator, which needs no gradients of its own.
+        critic.requires_grad_(False)
+        pro = generator_loss(critic(augment(made, p, half_range, stream)))
+        optimizer.zero_grad()
+        accelerate.backward(pro)
+        optimizer.step()
+        critic.requires_grad_(True)
 
-            ema.update_parameters(bare)
-            if network.augmentation == "adaptive":
-                adaptive.observe(accelerate.reduce(real.detach().sign().mean(), "mean").item(), len(index))
-            running += torch.stack([pro.detach(), against.detach(), torch.tensor(p, device=device)])
-            step += 1
-            meter.update(step * budget.batch_size)
-            for point in (name for name, at in milestones.items() if at == step):
-                shown |= {f"{point}.{name}": value.clone() for name, value in ema.module.state_dict().items()}
-            if step in stops or step == steps:
-                means = (accelerate.reduce(running, "mean") / (step - since)).tolist()
-                if not all(map(math.isfinite, means)):
-                    raise ThawError(
-                        f"{label}: the losses of generator and discriminator are {means[0]} and {means[1]} after "
-                        f"{step * budget.batch_size} images, so this training has diverged; lower learning_rate in "
-                        "params.yaml."
-                    )
-                names = ("generator_loss", "discriminator_loss", "augmentation")
-                curve.append({"images": step * budget.batch_size} | dict(zip(names, means, strict=True)))
-                running, since = torch.zeros(3, device=device), step
-                seconds, began = seconds + time.monotonic() - began, time.monotonic()
-                if accelerate.is_main_process:
-                    packed = pack(
-                        generator=bare, discriminator=critic, ema=ema, shown=shown,
-                        generator_optimizer=of_generator.optimizer, discriminator_optimizer=of_discriminator.optimizer,
-                    )  # fmt: skip
-                    header = {"fingerprint": fingerprint, "step": step, "seconds": seconds, "curve": curve,
-                              "adaptive": dataclasses.asdict(adaptive)}  # fmt: skip
-                    write_tensors(checkpoint, packed, header)
-    best = {name: value.clone() for name, value in ema.module.state_dict().items()}
-    weights = {"best": best} | {name: unpack(shown, name) for name in milestones}
-    return Trained(weights, curve, curve[-1]["images"], seconds)
+        # Update EMA, and the probability of an augmentation.
+        session.advance(pro, against, torch.tensor(p, device=device))
+        if mode == "adaptive":
+            adaptive.observe(real.detach().sign().mean().item(), len(index))
+
+        # Save the state of the training.
+        if session.due:
+            pro_mean, against_mean, p_mean = (session.total / session.interval).tolist()
+            session.kept = dataclasses.asdict(adaptive)
+            session.record(best=True, generator_loss=pro_mean, discriminator_loss=against_mean, augmentation=p_mean)
+    return session.outcome()

@@ -1,29 +1,13 @@
 """A checkpoint is one file, so it is whole or absent: tensors as safetensors, everything else in its header."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
-from thaw.files import replacing
-
-
-def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any] | None = None) -> None:
-    """Write tensors, and a header of plain values, to a file that appears only when it is whole."""
-    metadata = {"thaw": json.dumps(header or {}, sort_keys=True)}
-    with replacing(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
-
-
-def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """The tensors and the header of a file. Raises SafetensorError or OSError where it is not one."""
-    with safe_open(path, framework="pt") as file:
-        header = json.loads((file.metadata() or {}).get("thaw", "{}"))
-        return {name: file.get_tensor(name) for name in file.keys()}, header  # noqa: SIM118
+from thaw.core.tensors import read_tensors
 
 
 def pack(**parts: nn.Module | torch.optim.Optimizer | dict[str, Tensor]) -> dict[str, Tensor]:

@@ -1,0 +1,1 @@
+"""What everything computes with: random numbers, the hardware, tensors and sheets on disk, layers of networks."""
