@@ -12,15 +12,14 @@ import torch
 from ruamel.yaml import YAML
 
 import thaw as thaw_library
-from thaw.artifacts import Artifacts
+from thaw.core import hardware
+from thaw.core.tensors import read_tensors
 from thaw.errors import ThawError
-from thaw.hardware import bf16_is_fast
 from thaw.params import read_params, write_profile
-from thaw.pipeline.prune import Leftovers
 from thaw.pipeline.running import environment
 from thaw.pipeline.scratch import scratch_copy
-from thaw.pipeline.status import Status, outdated
-from thaw.training.checkpoint import read_tensors
+from thaw.pipeline.status import Status
+from thaw.results.layout import OF_VARIANT, SHEETS, Artifacts
 
 ROOT = Path(__file__).parents[1]
 EDITED, KEPT = "ddpm-cosine", ("cold-zoom-cnn", "gan-dcgan")
@@ -68,7 +67,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
 def keep_few(project: Artifacts) -> None:
     """Leave a few variants in params.yaml, a study of one and a study of none, so that the chain takes minutes.
 
-    DVC reads all of dvc.lock each time that it runs, so what the other variants have there goes too.
+    DVC reads and writes all of dvc.lock for every stage, so what the other variants have there goes too.
     """
     yaml = YAML()
     content = yaml.load(project.params.read_text())
@@ -78,7 +77,11 @@ def keep_few(project: Artifacts) -> None:
     content["studies"] = {"trained": {STUDIED["trained"][0]: study}, "untrained": untrained, "compared": {}}
     with project.params.open("w") as file:
         yaml.dump(content, file)
-    Leftovers.find(project).remove(project)
+    lock = project.root / "dvc.lock"
+    entries = yaml.load(lock.read_text())
+    entries["stages"] = {name: entry for name, entry in entries["stages"].items() if "@" not in name}
+    with lock.open("w") as file:
+        yaml.dump(entries, file)
 
 
 @pytest.fixture(scope="module")
@@ -100,19 +103,19 @@ def test_every_artifact_is_there(made: Artifacts) -> None:
         assert restores & set(metrics) == (set() if variant.startswith("gan") else restores)
         for key in ("ks_accepted_at_T", "bits_per_dim"):
             assert (key in metrics) == variant.startswith("ddpm")
-        tables = {path.parent.name for path in (made.root / "plots").glob(f"*/{variant}.csv")}
-        assert tables == {
-            "audit", "classes", "extrapolation", "fid", "first_accepted", "intervals", "likelihood", "loss",
-            "normality", "objective", "restorations", "schedule", "severity", "test_loss", "uniqueness",
-        }  # fmt: skip
+        there = {path.relative_to(made.root) for path in made.variant(variant).rglob("*.*")}
+        expected = [made.table(variant, name) for names in OF_VARIANT.values() for name in names]
+        expected += [made.sheet(variant, name) for names in SHEETS.values() for name in names]
+        expected += [made.metrics(variant), made.run(variant)]
+        assert there == {path.relative_to(made.root) for path in expected}
         for seed in params.train_budget(variant).seeds:
             assert made.weights(variant, seed).exists()
-        assert set(json.loads(made.run(variant).read_text())) == {"evaluate", "objective", "sample", "train"}
+        assert set(json.loads(made.run(variant).read_text())) == {"evaluate", "sample", "train"}
         assert not made.checkpoint(variant, 0).exists(), "a finished training leaves no checkpoint"
     for key in (*STUDIED["trained"], *STUDIED["untrained"]):
         assert (made.study(key) / "table.csv").exists()
         assert (made.figures / f"study-{key}.png").exists()
-    assert outdated(made) == []
+    assert not Status.read(made).outdated
 
 
 def test_peak_memory_of_every_stage_is_under_three_gibibytes(made: Artifacts) -> None:
@@ -136,7 +139,7 @@ def test_the_report_is_one_page_that_holds_every_figure_and_number(made: Artifac
 def test_dvc_shows_the_metrics_as_a_table(made: Artifacts) -> None:
     table = dvc(made.root, "metrics", "show", "--md")
     for variant in read_params(made.params).variants:
-        assert f"metrics/{variant}.json" in table
+        assert f"variants/{variant}/metrics.json" in table
     assert "fid_classifier" in table
 
 
@@ -145,29 +148,38 @@ def test_the_library_gives_the_images_of_the_stages(made: Artifacts) -> None:
     model = thaw_library.load(EDITED, root=made.root)
     images = model.sample(64, seed=0)
     # The noise is the same to the bit; a convolution may round otherwise for another number of images.
-    rounding = 0.05 if bf16_is_fast(model.device) else 1e-4
+    rounding = 0.05 if hardware.precision(model.device) == "bf16" else 1e-4
     torch.testing.assert_close(images, drawn["unconditional.0"][:64], rtol=0, atol=rounding)
     noisy = model.degrade(images, t=500)
     assert model.restore(noisy, t=500).shape == images.shape
 
 
-def test_a_repetition_in_another_order_writes_the_same_bytes(made: Artifacts) -> None:
-    """Forced, alone, by plain DVC, without the run cache: what ran as forks beside another variant is the same."""
-    variant = RESTORING
-    before = {path: path.read_bytes() for path in made_by(made, variant)}
-    stages = [f"{stage}@{variant}" for stage in ("normality", "train", "objective", "sample", "evaluate", "audit")]
-    dvc(made.root, "repro", "--force", "--no-run-cache", "-s", *stages)
-    after = {path: path.read_bytes() for path in made_by(made, variant)}
-    assert before.keys() == after.keys()
-    assert [path for path in before if before[path] != after[path]] == []
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_a_repetition_alone_writes_the_same_bytes(
+    made: Artifacts, precision: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By plain DVC, in another folder, where nothing runs beside it: twice where the chain ran in another precision."""
+    own = hardware.precision(hardware.device())
+    monkeypatch.setenv("THAW_PRECISION", precision)
+    stages = [f"{stage}@{RESTORING}" for stage in ("forward", "train", "sample", "evaluate")]
+
+    def repeated(name: str) -> dict[str, bytes]:
+        project = scratch_copy(made, tmp_path / name)
+        dvc(project.root, "repro", "--force", "--no-run-cache", "-s", *stages)
+        return made_by(project, RESTORING)
+
+    first = made_by(made, RESTORING) if precision == own else repeated("first")
+    second = repeated("second")
+    assert first.keys() == second.keys()
+    assert [path for path in first if first[path] != second[path]] == []
+    assert json.loads(second["models/cold-zoom-cnn/model.json"])["environment"]["precision"] == precision
 
 
-def made_by(project: Artifacts, variant: str) -> list[Path]:
-    """Every file that the stages of a variant write, but for runs/."""
-    singles = [project.metrics(variant), project.samples(variant)]
-    singles += sorted((project.root / "plots").glob(f"*/{variant}.csv"))
-    folders = [project.models(variant), project.sheet(variant, "samples").parent]
-    return singles + sorted(path for folder in folders for path in folder.rglob("*") if path.is_file())
+def made_by(project: Artifacts, variant: str) -> dict[str, bytes]:
+    """Every file that the stages of a variant write, but for run.json, by its path in the project."""
+    folders = [project.variant(variant), project.models(variant), project.samples(variant).parent]
+    found = {path for folder in folders for path in folder.rglob("*") if path.is_file()} - {project.run(variant)}
+    return {path.relative_to(project.root).as_posix(): path.read_bytes() for path in sorted(found)}
 
 
 def test_a_fresh_clone_renders_without_training(clone: Artifacts) -> None:
@@ -188,13 +200,13 @@ def test_weights_that_are_not_here_are_named_with_what_makes_them(clone: Artifac
 
 def test_an_edit_that_needs_absent_results_is_asked_about_first(clone: Artifacts) -> None:
     """The evaluation of one variant and a study of it are outdated, and its model and samples are not here."""
-    clone.intervals(RESTORING).write_text("doctored\n")
+    clone.table(RESTORING, "intervals").write_text("doctored\n")
     clone.params.write_text(edited(clone, "name: zoom_evolution", "every: 6\n      name: zoom_evolution"))
     said = thaw(clone.root, "report", expect=2)
     assert f"train@{RESTORING} and sample@{RESTORING}" in said
-    assert "minutes" in said
+    assert re.search(r"about (\d+ s|a minute|\d+ min)", said)
     assert "dvc pull" in said
-    run(clone.root, "git", "checkout", "-q", "--", "plots", "params.yaml")
+    run(clone.root, "git", "checkout", "-q", "--", "results", "params.yaml")
 
 
 def edited(project: Artifacts, old: str, new: str) -> str:
@@ -212,18 +224,18 @@ def test_an_edited_schedule_and_study_rerun_alone(clone: Artifacts) -> None:
     clone.params.write_text(edited(clone, "{name: trivial_losses}", "{name: trivial_losses, images: 7}"))
     assert "variants.ddpm-cosine.train.degradation.schedule" in dvc(clone.root, "params", "diff")
     said = thaw(clone.root, "status", "--check", expect=1)
-    assert f"parameter variants.{EDITED}.train.degradation.schedule.name: cosine → constant" in said
-    assert "study trivial-losses" in said
+    assert f"parameter variants.{EDITED}.train.degradation.schedule.name was cosine and is constant" in said
+    assert "trivial-losses: untrained_study" in said
 
     thaw(clone.root, "report")
 
     assert sorted(path.name for path in (clone.root / "models").iterdir() if path.is_dir()) == [EDITED]
     assert {variant: clone.metrics(variant).read_bytes() for variant in KEPT} == kept
     assert (clone.study("trivial-losses") / "table.csv").read_bytes() != table
-    assert outdated(clone) == []
+    assert not Status.read(clone).outdated
     changed = dvc(clone.root, "metrics", "diff", "--md")
-    assert f"metrics/{EDITED}.json" in changed
-    assert not [variant for variant in KEPT if f"metrics/{variant}.json" in changed]
+    assert f"variants/{EDITED}/metrics.json" in changed
+    assert not [variant for variant in KEPT if f"variants/{variant}/metrics.json" in changed]
     dvc(clone.root, "plots", "diff", "--out", "diff")
     assert (clone.root / "diff" / "index.html").exists()
 
@@ -245,7 +257,9 @@ def test_what_a_remote_holds_is_evaluated_without_training(
         dvc(project.root, "remote", "add", "--local", "--default", "storage", remote)
     dvc(made.root, "push", "-q")
     dvc(clone.root, "pull", "-q", f"train@{RESTORING}", f"sample@{RESTORING}")
-    assert not {f"models/{RESTORING}", f"samples/{RESTORING}"} & set(Status.read(clone).missing)
+    assert not [
+        path for stage in Status.read(clone).stages.values() if stage.key == RESTORING for path in stage.missing
+    ]
     kept, before = clone.metrics(RESTORING).read_bytes(), json.loads(clone.run(RESTORING).read_text())
     clone.metrics(RESTORING).unlink()
     clone.run(RESTORING).unlink()

@@ -1,6 +1,8 @@
 """Jobs side by side: their order, their failures, what is shown of them, and stopping them."""
 
+import io
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,16 +11,19 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from pipeline_fixtures import ROOT, STUDY, A, B, Project
 from rich.console import Console
 
-from thaw.artifacts import Artifacts
+from thaw.errors import ThawError
 from thaw.params import read_params
-from thaw.pipeline.live import Plain, outcome, time_left, view
-from thaw.pipeline.plan import jobs_for
-from thaw.pipeline.running import Display, Job, environment, run_all
+from thaw.pipeline.live import Display, outcome, time_left, view
+from thaw.pipeline.machine import jobs_for
+from thaw.pipeline.repro import report, repro
+from thaw.pipeline.running import Job, environment, reason, run_all
+from thaw.pipeline.status import Status
 from thaw.progress import EVERY, Meter, Reached
+from thaw.results.layout import Artifacts
 
-ROOT = Path(__file__).parents[1]
 TRAIN = "train@ddpm"
 
 
@@ -31,6 +36,7 @@ class Remembering(Display):
     """A display that remembers which jobs ended, and how many ran at once."""
 
     def __init__(self) -> None:
+        super().__init__(2, Console(file=io.StringIO()))
         self.order: list[str] = []
         self.most = 0
 
@@ -59,7 +65,7 @@ def test_a_failure_stops_only_what_needs_it(tmp_path: Path) -> None:
     assert display.order[0] == "first"
     assert display.order[-1] == "last"
     assert jobs[1].reason == "it is broken."
-    assert "it is broken." in Artifacts(tmp_path).log("broken").read_text()
+    assert "it is broken." in (Artifacts(tmp_path).kept("logs") / "broken.log").read_text()
     assert outcome(jobs[3]) == "study of broken: skipped, as it needs what failed"
 
 
@@ -71,29 +77,26 @@ def test_no_more_run_at_once_than_asked_for(tmp_path: Path) -> None:
 
 def test_the_longest_job_starts_first(tmp_path: Path) -> None:
     jobs = [job("first"), *(job(name, needs=["first"]) for name in ("short", "long", "middle")), job("unknown")]
-    for each, size in zip(jobs, (1, 2, 9, 5, 0), strict=True):
-        each.size = size
+    for each, seconds in zip(jobs, (1, 2, 9, 5, 0), strict=True):
+        each.expected = {each.stages[0]: seconds}
     display = Remembering()
     run_all(jobs, 1, Artifacts(tmp_path), display)
     assert display.order == ["first", "long", "middle", "short", "unknown"]
 
 
 @pytest.mark.parametrize(
-    ("lines", "reason"),
+    ("lines", "expected"),
     [
         (["thaw: params.yaml: x is wrong.", "ERROR: failed to reproduce"], "params.yaml: x is wrong."),
         (["Traceback (most recent call last):", "ValueError: no", "ERROR: failed"], "ValueError: no"),
         (["torch.OutOfMemoryError: out of memory.", "ERROR: failed"], "torch.OutOfMemoryError: out of memory."),
         (["\x1b[31mERROR\x1b[39m: no space left"], "no space left"),
-        (["Killed"], "Killed"),
+        (["Killed", "train ddpm, seed 0: 3/24 images, 17.1 min left"], "Killed"),
         ([], "it said nothing"),
     ],
 )  # fmt: skip
-def test_the_reason_is_the_most_telling_sentence(lines: list[str], reason: str) -> None:
-    failed = job("ddpm")
-    for line in lines:
-        failed.hear(line)
-    assert failed.reason == reason
+def test_the_reason_is_the_most_telling_sentence(lines: list[str], expected: str) -> None:
+    assert reason(lines) == expected
 
 
 def test_a_job_tells_its_stage_and_how_far_that_is() -> None:
@@ -154,21 +157,22 @@ def test_plain_lines_name_what_ended_and_what_is_left(capsys: pytest.CaptureFixt
     jobs = [job("ddpm"), job("cold")]
     jobs[0].state, jobs[0].began, jobs[0].ended = "done", 0.0, 240.0
     jobs[1].expected = {jobs[1].stages[0]: 600.0}
-    Plain(Console(stderr=True), 1).ended(jobs[0], jobs)
+    Display(1).ended(jobs[0], jobs)
     assert capsys.readouterr().err == "ddpm: done in 4 min (1 of 2, about 10 min left)\n"
 
 
 STOPPED = """
 from pathlib import Path
-from thaw.artifacts import Artifacts
-from thaw.pipeline.running import Display, Job, run_all
+from thaw.pipeline.live import Display
+from thaw.pipeline.running import Job, run_all
+from thaw.results.layout import Artifacts
 
 # As with DVC, a parent that outlives the signal, and a child that does the work.
 code = "trap : INT; sh work.sh $0; exit 1"
 Path("work.sh").write_text("trap 'touch $1.saved; exit 1' INT; touch $1.started; while :; do sleep 0.1; done")
 jobs = [Job(name, [name], ["sh", "-c", code, name]) for name in ("a", "b")]
 try:
-    run_all(jobs, 2, Artifacts(Path.cwd()), Display())
+    run_all(jobs, 2, Artifacts(Path.cwd()), Display(2))
 except KeyboardInterrupt:
     assert all(job.process.poll() is not None for job in jobs)
     print("stopped")
@@ -179,7 +183,7 @@ except KeyboardInterrupt:
 def test_an_interruption_reaches_what_the_jobs_started(number: signal.Signals, tmp_path: Path) -> None:
     """The signal goes to the one process, as from an editor or a batch system; a terminal would signal the group."""
     process = subprocess.Popen([sys.executable, "-c", STOPPED], cwd=tmp_path, stdout=subprocess.PIPE, text=True,
-                               env=environment(Path(__file__).parents[1]))  # fmt: skip
+                               env=environment(ROOT))  # fmt: skip
     _until(lambda: all((tmp_path / f"{name}.started").exists() for name in "ab") or process.poll() is not None)
     process.send_signal(number)
     said, _ = process.communicate(timeout=60)
@@ -215,3 +219,54 @@ def test_as_many_jobs_as_cores_and_the_first_gpu_have_room_for(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
     monkeypatch.setattr(os, "cpu_count", lambda: 16)
     assert jobs_for(read_params(ROOT / "params.yaml")) == expected
+
+
+def test_repro_brings_what_changed_up_to_date(project: Project) -> None:
+    project.edit("src/layers/a.py", "1", "2")
+    project.change("variants", A, "train", "target", "clean")
+    shutil.rmtree(project.root / "models")
+    repro(project, 2, targets=[A])
+    assert set(Status.read(project).outdated) == {f"sample@{B}", "summarize"}
+    assert "Running stage 'train@ddpm-linear'" in (project.kept("logs") / f"{A}.log").read_text()
+    repro(project, 2)
+    found = Status.read(project)
+    assert not found.outdated
+    assert (project.models(B) / "w").exists()
+
+
+def test_repro_finishes_what_does_not_need_what_failed(project: Project) -> None:
+    project.edit("dvc.yaml", "mkdir -p models", f"test ${{key}} != {A} && mkdir -p models")
+    project.edit("src/train.py", "1", "2")
+    with pytest.raises(ThawError) as failed:
+        repro(project, 2)
+    first, second, third = str(failed.value).splitlines()
+    assert first == f"{A} failed; everything else that was asked for is up to date."
+    assert second.startswith(f"  train@{A}: failed to reproduce 'train@{A}'")
+    assert "logs" in third
+    assert set(Status.read(project).outdated) == {f"train@{A}"}
+    assert "x = 2" in (project.study(STUDY) / "table.csv").read_text()
+
+
+def test_a_report_asks_before_it_repeats_what_is_absent(project: Project, capsys: pytest.CaptureFixture[str]) -> None:
+    project.lack()
+    project.edit("results/reference/real.csv", "1", "2")
+    asked: list[str] = []
+    with pytest.raises(ThawError, match="`dvc pull` or `thaw report --yes` goes on"):
+        report(project, lambda question: bool(asked.append(question)), targets=[A])
+    assert asked == [
+        f"What has to run reads what train@{A} and sample@{A} made, which this machine lacks: repeating it takes about "
+        "11 min, and `dvc pull` may save it."
+    ]
+    assert not project.models(A).exists()
+    report(project, lambda _: True, targets=[A])
+    assert f"{A}: train, sample, evaluate (about 12 min)\n" in capsys.readouterr().out
+    assert not Status.read(project).outdated
+    assert not project.models(B).exists()
+
+
+def test_a_report_takes_from_the_cache_what_it_has(project: Project) -> None:
+    for folder in ("models", "samples"):
+        shutil.rmtree(project.root / folder)
+    project.edit("src/layers/a.py", "1", "2")
+    report(project, lambda _: pytest.fail("there is nothing to ask"))
+    assert not Status.read(project).outdated

@@ -1,181 +1,178 @@
-"""What `thaw status` finds is what DVC finds, in words; what `thaw prune` takes away is what is left behind."""
+"""What is outdated is what DVC finds outdated, and why is said in words."""
 
+import json
+import shutil
 import subprocess
 import sys
-from pathlib import Path
-from typing import Any
+from importlib.metadata import version
 
 import pytest
-from dvc.repo import Repo
-from ruamel.yaml import YAML
+from pipeline_fixtures import ROOT, STUDY, A, B, Project
 
-from thaw.artifacts import Artifacts
-from thaw.params import read_params
-from thaw.pipeline.explain import duration, explain
-from thaw.pipeline.lock import forget, read_lock
+from thaw.core import hardware
+from thaw.errors import ThawError
+from thaw.params import read_yaml
+from thaw.pipeline.explain import explain
+from thaw.pipeline.machine import machine_notes, this_machine
 from thaw.pipeline.parameters import parameters_that_differ
-from thaw.pipeline.plan import Plan
-from thaw.pipeline.prune import Leftovers
-from thaw.pipeline.running import environment
-from thaw.pipeline.scratch import scratch_copy
-from thaw.pipeline.status import Status
-
-ROOT = Path(__file__).parents[1]
-Pruned = tuple[Artifacts, set[str], dict[str, Any], str]
-GAUSSIAN, COLD, STUDY = "ddpm-linear", "cold-zoom-cnn", "trivial-losses"
+from thaw.pipeline.running import DVC, environment
+from thaw.pipeline.status import Change, Status
+from thaw.pipeline.why import Rerun, in_brief, in_words, out_of_sync, parameters_since
 
 
-def keep(project: Artifacts, variants: list[str], studies: list[str]) -> None:
-    """Leave a few variants and untrained studies in params.yaml."""
-    yaml = YAML()
-    content = yaml.load(project.params.read_text())
-    content["variants"] = {name: content["variants"][name] for name in variants}
-    untrained = {name: content["studies"]["untrained"][name] for name in studies}
-    content["studies"] = {"trained": {}, "untrained": untrained, "compared": {}}
-    with project.params.open("w") as file:
-        yaml.dump(content, file)
+def changes(project: Project) -> dict[str, list[str]]:
+    return {name: [in_words(change) for change in s.changes] for name, s in Status.read(project).outdated.items()}
 
 
-def files(root: Path) -> set[str]:
-    return {
-        path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file() and ".git" not in path.parts
+def test_every_kind_of_change_is_found_where_dvc_finds_it(project: Project) -> None:
+    project.change("variants", A, "train", "target", "clean")
+    project.change("studies", "trained", "another", {"name": "zoom_evolution", "variant": A})
+    project.edit("src/layers/a.py", "1", "2")
+    project.edit("data/raw.txt", "1", "2")
+    project.edit("dvc.yaml", "> results/summary.csv", ">results/summary.csv")
+    project.metrics(B).unlink()
+    project.study(STUDY).joinpath("table.csv").write_text("mine")
+    trained = "data data/raw.txt changed"
+    assert changes(project) == {
+        "reference": [trained],
+        f"train@{A}": [f"parameter variants.{A}.train.target was noise and is clean", trained],
+        f"train@{B}": [trained],
+        f"sample@{A}": ["code src/layers changed"],
+        f"sample@{B}": ["code src/layers changed"],
+        f"evaluate@{B}": [f"result results/variants/{B}/metrics.json is missing"],
+        f"study@{STUDY}": [f"result results/studies/{STUDY}/table.csv is not what its stage wrote"],
+        "study@another": ["study has never run"],
+        "summarize": [
+            "its command is cat results/variants/*/metrics.json >results/summary.csv now",
+            f"parameter variants.{A}.train.target was noise and is clean",
+            "input results/variants changed",
+        ],
     }
+    said = subprocess.run([*DVC, "status", "--json"], cwd=project.root, env=environment(ROOT), capture_output=True)
+    assert set(json.loads(said.stdout)) - {"report"} == set(changes(project))
 
 
-@pytest.fixture(scope="module")
-def pruned(tmp_path_factory: pytest.TempPathFactory) -> Pruned:
-    """A copy of the project with two variants and one study, pruned; with the files and dvc.lock from before."""
-    project = scratch_copy(Artifacts(ROOT), tmp_path_factory.mktemp("project") / "thaw")
-    keep(project, [GAUSSIAN, COLD], [STUDY])
-    (project.root / "metrics" / "notes.json").write_text("{}")
-    (project.figures / "sketch-of-mine.png").write_bytes(b"")
-    before, lock = files(project.root), read_lock(project)
-    leftovers = Leftovers.find(project)
-    listed = leftovers.listed(project.root)
-    leftovers.remove(project)
-    return project, before, lock, listed
+def test_what_is_merely_absent_outdates_nothing(project: Project) -> None:
+    shutil.rmtree(project.root / "samples")
+    shutil.rmtree(project.models(A))
+    found = Status.read(project)
+    assert not found.outdated
+    assert found.stages[f"train@{A}"].stored == [f"models/{A}"]
+    project.lack("models")
+    found = Status.read(project)
+    assert not found.outdated
+    assert found.stages[f"train@{A}"].missing == [f"models/{A}"]
+    assert found.stages[f"evaluate@{A}"].reads == {
+        "results/reference/real.csv": "reference", f"samples/{A}": f"sample@{A}"
+    }  # fmt: skip
+    assert explain(project) == (
+        "Everything is up to date with params.yaml, the code and the data.\n"
+        "The models and samples of 2 variants are not on this machine; nothing needs them now, and `dvc pull` or "
+        "`thaw repro` brings them.", False,
+    )  # fmt: skip
 
 
-def test_pruning_takes_what_is_left_behind_and_nothing_else(pruned: Pruned) -> None:
-    project, before, lock, listed = pruned
-    gone = sorted(set(read_params(ROOT / "params.yaml").variants) - {GAUSSIAN, COLD}, key=len)
-    studies = read_params(ROOT / "params.yaml").studies
-    gone_studies = {*studies.trained, *studies.untrained} - {STUDY}
-    removed = before - files(project.root)
-    assert removed
-    for path in removed:
-        names = [part.removesuffix(".json").removesuffix(".csv") for part in path.split("/")]
-        of_a_figure = path.startswith("figures/") and any(
-            path.endswith(f"-{name}.png") for name in (*gone, *gone_studies)
-        )
-        assert of_a_figure or set(names) & {*gone, *gone_studies}, path
-    kept = before - removed
-    assert not [path for path in kept for name in gone if f"/{name}." in path or f"/{name}/" in path]
-    for name in (GAUSSIAN, COLD):
-        assert {
-            f"metrics/{name}.json",
-            f"plots/loss/{name}.csv",
-            f"sheets/{name}/samples.png",
-            f"runs/{name}.json",
-        } <= kept
-    assert {"metrics/notes.json", "figures/sketch-of-mine.png", f"studies/{STUDY}/table.csv"} <= kept
-    stages = {name: entry for name, entry in lock.items() if name.partition("@")[2] in ("", GAUSSIAN, COLD, STUDY)}
-    assert read_lock(project) == stages
-    assert all(name in listed for name in (*gone, *gone_studies))
-    assert not Leftovers.find(project)
+def test_an_absent_model_that_is_no_longer_the_one_sampled_from_outdates_its_samples(project: Project) -> None:
+    project.lack()
+    lock = read_yaml(project.root / "dvc.lock")
+    lock["stages"][f"train@{A}"]["outs"][0]["md5"] = f"{'0' * 32}.dir"
+    (project.root / "dvc.lock").write_text(json.dumps(lock))
+    assert changes(project) == {f"sample@{A}": [f"input models/{A} changed"]}
 
 
-@pytest.fixture
-def project(pruned: Pruned, tmp_path: Path) -> Artifacts:
-    """A fresh copy of that project."""
-    return scratch_copy(pruned[0], tmp_path / "thaw")
-
-
-def edit(path: Path, old: str, new: str) -> None:
-    text = path.read_text()
-    assert old in text
-    path.write_text(text.replace(old, new))
-
-
-def test_dvc_finds_the_same(project: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each kind of difference at once: parameters, code, data, results by git and by DVC, commands, no run at all."""
-    root = project.root
-    monkeypatch.chdir(root)  # DVC names stages as seen from the current folder
-    edit(project.params, "beta_max: 0.02", "beta_max: 0.03")
-    edit(project.params, "  confidence: 0.95", "")
-    edit(project.params, f"{STUDY}:", f"another:\n      name: trivial_losses\n    {STUDY}:")
-    edit(root / "src" / "thaw" / "stages" / "sample.py", "import", "import  ")
-    edit(root / "src" / "thaw" / "training" / "checkpoint.py", "import", "import  ")
-    (root / "src" / "thaw" / "data" / "__pycache__").mkdir()
-    (root / "src" / "thaw" / "data" / "__pycache__" / "ignored.pyc").write_bytes(b"")
-    (root / "data" / "raw" / "mnist" / "more.gz").write_bytes(b"")
-    project.metrics(COLD).unlink()
-    project.sheet(COLD, "samples").write_bytes(b"")
-    project.models(COLD).mkdir(parents=True)
-    project.description(COLD).write_text("{}")
-    edit(project.lock, f"thaw audit {COLD}", f"thaw check {COLD}")
-    forget(project.lock, {f"normality@{GAUSSIAN}"})
-
-    changes = Status.read(project).changes
-    with Repo(str(root)) as repo:
-        expected = {name: entries for name, entries in repo.status().items() if name != "report"}
-
-    never = {name for name, found in changes.items() if found[0].kind == "never run"}
-    assert never >= {f"normality@{GAUSSIAN}", "untrained_study@another"}
-    assert set(changes) == set(expected)
-    for name in set(expected) - never:
-        theirs: dict[tuple[str, str], str] = {}
-        for entry in expected[name]:
-            if entry == "changed command":
-                theirs["command", "cmd"] = "modified"
-                continue
-            for kind, of in (("changed deps", "dependency"), ("changed outs", "output")):
-                for path, how in entry.get(kind, {}).items():
-                    theirs |= (
-                        {("parameter", key): h for key, h in how.items()}
-                        if isinstance(how, dict)
-                        else {(of, path): how}
-                    )
-        assert {(change.kind, change.name): change.how for change in changes[name]} == theirs, name
-
-
-def test_the_words_name_what_changed_and_what_follows(project: Artifacts) -> None:
-    edit(project.params, "beta_max: 0.02", "beta_max: 0.03")
-    edit(project.root / "src" / "thaw" / "stages" / "audit.py", "import", "import  ")
+def test_the_status_groups_what_runs_for_the_same_reason_and_says_how_long(project: Project) -> None:
+    project.edit("src/layers/a.py", "1", "2")
+    project.change("variants", B, "train", "longer", 2)
+    project.lack()
     text, outdated = explain(project)
     assert outdated
-    blocks = text.split("\n")
-    assert any(
-        line.startswith(f"{GAUSSIAN}: normality, train, objective, sample, evaluate, audit (about ") for line in blocks
+    assert text.splitlines()[:-1] == [
+        f"{A}: train (its result is not on this machine), sample, evaluate (about 12 min)",
+        "    code src/layers changed (a.py)",
+        f"{B}: train, sample, evaluate (about 12 min)",
+        f"    parameter variants.{B}.train.longer was absent and is 2",
+        "    code src/layers changed (a.py)",
+        f"{STUDY}: study",
+        f"    follows from train@{B}",
+        "summarize",
+        f"    parameter variants.{B}.train.longer was absent and is 2",
+    ]
+    assert text.splitlines()[-1].startswith("`thaw report` brings this up to date in about 23 min")
+
+
+def test_the_status_of_a_target_is_about_that_and_what_it_needs(project: Project) -> None:
+    project.edit("src/layers/a.py", "1", "2")
+    text, _ = explain(project, [A])
+    assert text.startswith(f"{A}: sample, evaluate")
+    assert f"`thaw report {A}` brings" in text
+    assert B not in text
+    assert explain(project, [STUDY, "train"])[0] == (
+        f"Everything about {STUDY} and train is up to date with params.yaml, the code and the data."
     )
-    assert f"    parameter variants.{GAUSSIAN}.train.degradation.schedule.beta_max: 0.02 → 0.03" in blocks
-    assert "    code src/thaw/stages/audit.py changed" in blocks
-    assert f"normality@{COLD}" not in Plan.of(Status.read(project), project).stages
+    with pytest.raises(ThawError, match=r"no variant, study or stage ddpm-liner \(did you mean ddpm-linear\?\)"):
+        explain(project, ["ddpm-liner"])
 
 
-def test_what_is_not_here_is_made_again_only_where_it_is_needed(project: Artifacts) -> None:
-    before = Plan.of(Status.read(project), project)
-    project.intervals(GAUSSIAN).write_text("doctored\n")
-    plan = Plan.of(Status.read(project), project)
-    new = set(plan.stages) - set(before.stages)
-    assert new <= {f"{kind}@{GAUSSIAN}" for kind in ("train", "sample", "evaluate")} | set(plan.pipeline.after)
-    assert {f"train@{GAUSSIAN}", f"sample@{GAUSSIAN}"} <= set(plan.repeated)
-    assert f"evaluate@{GAUSSIAN}" in plan.stages
-
-
-def test_the_check_has_an_exit_status_and_imports_neither_torch_nor_dvc(project: Artifacts) -> None:
-    project.metrics(COLD).unlink()
+def test_the_check_has_an_exit_status_and_does_not_import_torch(project: Project) -> None:
+    project.metrics(A).unlink()
     code = (
         "import sys; sys.argv = ['thaw', 'status', '--check']\n"
         "from thaw.cli import main\n"
         "try: main()\n"
-        "finally: print({'torch', 'dvc'} & set(sys.modules), file=sys.stderr)"
+        "finally: print('torch' in sys.modules, file=sys.stderr)"
     )
-    command = [sys.executable, "-c", code]
-    done = subprocess.run(command, cwd=project.root, env=environment(ROOT), capture_output=True, text=True)
-    assert done.stderr == "set()\n"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project.root, env=environment(ROOT), capture_output=True, text=True
+    )
     assert done.returncode == 1
-    assert f"result metrics/{COLD}.json is missing" in done.stdout
+    assert done.stderr == "False\n"
+    assert f"result results/variants/{A}/metrics.json is missing" in done.stdout
+
+
+def test_what_dvc_refuses_is_one_sentence(project: Project) -> None:
+    project.edit("dvc.yaml", "${item.variant}", "${item.vacant}")
+    with pytest.raises(ThawError, match=r"^DVC cannot work in this project: .*study@.*; `dvc status` says more\.$"):
+        Status.read(project)
+
+
+def test_a_review_names_the_first_few_causes(project: Project) -> None:
+    project.change("variants", A, "train", "target", "clean")
+    project.edit("src/train.py", "1", "2")
+    found = out_of_sync(project)
+    assert found[0] == Rerun("train", A, f"`variants.{A}.train.target` and `src/train.py`")
+    assert found[-1] == Rerun("summarize", "", f"`variants.{A}.train.target`")
+    causes = [Change("never run", "x"), Change("command", "x"), *(Change("code", name, "modified") for name in "abc")]
+    assert in_brief(causes) == "it has never run, its command, `a` and 2 more"
+
+
+def test_a_page_names_the_parameters_that_changed_since(project: Project) -> None:
+    assert parameters_since(project, A) == []
+    project.change("variants", A, "train", "target", "clean")
+    for _ in range(2):  # as found, and as kept
+        (change,) = parameters_since(project, A)
+        assert in_words(change, "`") == f"parameter `variants.{A}.train.target` was `noise` and is `clean`"
+    assert parameters_since(project, B) == parameters_since(project, "of no stage") == []
+    (project.root / "dvc.lock").unlink()
+    assert parameters_since(project, A) == []
+
+
+def test_another_machine_than_that_of_the_training_is_noted(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("THAW_PRECISION", "bf16")
+    here = this_machine()
+    same = {"torch": f"{version('torch')}+cu1", **{key: here[key] for key in here if key != "torch"}}
+    project.run(A).write_text(json.dumps({"train": same}))
+    assert machine_notes(project, [A, B]) == []
+    project.run(B).write_text(json.dumps({"train": {**same, "torch": "1.0", "precision": "fp32"}}))
+    if "precision" in here:
+        assert machine_notes(project, [A, B, "of no run"]) == [
+            f"1 variant was trained with torch 1.0 in fp32; here it would be with torch {here['torch']} in bf16, and "
+            "a rerun gives other last digits."
+        ]
+
+
+def test_this_machine_is_described_as_run_json_describes_it() -> None:
+    there = hardware.environment(hardware.device())
+    assert this_machine() == {key: value.partition("+")[0] for key, value in there.items()}
 
 
 def test_differences_are_told_leaf_by_leaf() -> None:
@@ -186,8 +183,3 @@ def test_differences_are_told_leaf_by_leaf() -> None:
         ("schedule.s", 0.008, None),
         ("schedule.beta_max", None, 0.02),
     ]
-
-
-@pytest.mark.parametrize(("minutes", "said"), [(0.05, "3 s"), (0.8, "a minute"), (28.4, "28 min"), (143, "2 h 23 min")])
-def test_durations_are_those_of_a_person(minutes: float, said: str) -> None:
-    assert duration(minutes) == said

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from thaw.artifacts import Artifacts
 from thaw.params import read_params, read_yaml
-from thaw.pipeline.status import outdated
-from thaw.reporting.results import pictures
+from thaw.pipeline.status import Status
+from thaw.results.layout import Artifacts
+from thaw.results.measurements import pictures
 
 ARTIFACTS = Artifacts(Path(__file__).parents[1])
 PARAMS = read_params(ARTIFACTS.params)
@@ -17,7 +17,7 @@ PARAMS = read_params(ARTIFACTS.params)
 
 def test_no_stage_is_outdated() -> None:
     """DVC finds the hashes of dvc.lock in the parameters, the code, the data, the metrics and the figures."""
-    assert outdated(ARTIFACTS) == []
+    assert Status.read(ARTIFACTS).outdated == {}
 
 
 def test_the_budget_is_that_of_the_standard_profile() -> None:
@@ -27,7 +27,7 @@ def test_the_budget_is_that_of_the_standard_profile() -> None:
 @pytest.mark.parametrize("variant", PARAMS.variants)
 def test_metrics_intervals_and_summary_agree(variant: str) -> None:
     metrics = json.loads(ARTIFACTS.metrics(variant).read_text())
-    with ARTIFACTS.intervals(variant).open() as file:
+    with ARTIFACTS.table(variant, "intervals").open() as file:
         intervals = list(csv.DictReader(file))
     with ARTIFACTS.summary.open() as file:
         summary = [row for row in csv.DictReader(file) if row.pop("variant") == variant]
@@ -66,4 +66,4 @@ def test_every_study_has_its_figure(key: str) -> None:
 
 
 def test_the_classifier_is_good_enough_to_measure_with() -> None:
-    assert json.loads(ARTIFACTS.classifier_metrics.read_text())["test_accuracy"] >= 0.992
+    assert json.loads(ARTIFACTS.reference("classifier.json").read_text())["test_accuracy"] >= 0.992

@@ -18,9 +18,9 @@ from thaw.errors import ThawError
 from thaw.params import PARAMS_FILE, Choice, explain, suggest
 
 PACKAGES = {
-    "degradation": "thaw.diffusion.degradations",
+    "degradation": "thaw.degradations",
     "network": "thaw.networks",
-    "sampler": "thaw.diffusion.samplers",
+    "sampler": "thaw.samplers",
     "study": "thaw.studies",
 }
 

@@ -1,6 +1,7 @@
-"""Writing files whole or not at all."""
+"""Writing files whole or not at all, and reading tables back."""
 
 import contextlib
+import csv
 import json
 import math
 import shutil
@@ -53,6 +54,14 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, Any]], columns: Sequence[s
     lines += [",".join(_cell(row[column]) for column in columns) for row in rows]
     with replacing(path) as temporary:
         temporary.write_text("\n".join(lines) + "\n")
+
+
+def read_csv(path: Path) -> list[dict[str, str]]:
+    """The rows of a CSV, every cell as text; none where there is no such file."""
+    if not path.exists():
+        return []
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
 
 
 def _refuse_if_no_number(path: Path, key: str, value: object) -> None:

@@ -8,14 +8,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from thaw.artifacts import Artifacts, find_root
-from thaw.assembly import build_degradation, build_network, build_sampling, build_target, image_shape
+from thaw.core.hardware import device
+from thaw.core.tensors import read_tensors
 from thaw.data import read_dataset
 from thaw.errors import ThawError
-from thaw.hardware import accelerator
 from thaw.model import Model
 from thaw.params import Params, Train, read_params
-from thaw.training.checkpoint import read_tensors
+from thaw.results.layout import Artifacts, find_root
+from thaw.variant import build_degradation, build_network, build_sampling, build_target
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ def load_model(
 ) -> Loaded:
     """A variant's model by its artifacts and parameters. Raises ThawError as `load` does."""
     block = params.variant(variant)
-    path = artifacts.description(variant)
+    path = artifacts.models(variant) / "model.json"
     if not path.exists():
         raise ThawError(f"models/{variant} is not on this machine; {_remedy(artifacts, variant)}")
     description = json.loads(path.read_text())
@@ -64,7 +64,7 @@ def load_model(
             f"{weights.relative_to(artifacts.root)} does not exist; {variant} has the seeds {seeds}, "
             f"each with {', '.join(points) or 'the points best and its milestones'}."
         )
-    shape = image_shape(params.data)
+    shape = params.data.shape
     degradation = build_degradation(block.train, params.data, f"variants.{variant}.train", artifacts.root)
     network = build_network(block.train, shape, f"variants.{variant}.train")
     network.load_state_dict(read_tensors(weights)[0])
@@ -82,7 +82,7 @@ def load_model(
         params.data.half_range,
         params.budget.sample.steps,
         images,
-        accelerator().device,
+        device(),
     )
     torch.set_num_threads(params.threads)
     return Loaded(model, description["images"], seeds, description["milestones"])

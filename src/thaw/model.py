@@ -5,12 +5,12 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-from thaw.assembly import Sampling
+from thaw.core.randomness import generator
 from thaw.diffusion.degradation import Degradation, Latent
 from thaw.diffusion.denoising import denoiser, subsequence
 from thaw.diffusion.objectives import Target
-from thaw.diffusion.samplers._walk import Callback
-from thaw.randomness import generator
+from thaw.diffusion.walk import Callback
+from thaw.variant import Sampling
 
 BLOCK = 125
 """Images whose noise is drawn together, always for a whole block, so the first n of any number are the same."""

@@ -18,6 +18,8 @@ from thaw.errors import ThawError
 from thaw.files import replacing
 
 PARAMS_FILE = "params.yaml"
+RENAMED = {"data.size": "data.pixels"}
+"""Keys of earlier versions of thaw."""
 VARIANT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 
@@ -48,11 +50,17 @@ class Data(Strict):
 
     dataset: str
     path: str
-    size: Annotated[int, Field(ge=11, le=1024)]
+    pixels: Annotated[int, Field(ge=11, le=1024)]
+    """Of the width, which is the height. Not called `size`, since DVC's run cache overlooks keys of that name."""
     channels: Literal[1, 3]
     half_range: Annotated[float, Field(gt=0)]
     validation_fraction: Annotated[float, Field(gt=0, lt=1)]
     seed: Annotated[int, Field(ge=0)]
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(C, H, W) of an image."""
+        return (self.channels, self.pixels, self.pixels)
 
 
 class Train(Strict):
@@ -325,7 +333,7 @@ def read_params(path: Path = Path(PARAMS_FILE)) -> Params:
 
 
 def _check_studies(path: Path, params: Params) -> None:
-    """Refuse names of variants and of comparisons that nothing has, and a study's name used twice."""
+    """Refuse names of variants and of comparisons that nothing has, and a name used twice."""
     named = [(f"studies.trained.{key}.variant", study.variant) for key, study in params.studies.trained.items()]
     for key, comparison in params.studies.compared.items():
         named += [(f"studies.compared.{key}.variants", name) for name in comparison.variants]
@@ -349,12 +357,14 @@ def _check_studies(path: Path, params: Params) -> None:
             )
     if twice := sorted(set(params.studies.trained) & set(params.studies.untrained)):
         raise ThawError(f"{path.name}: studies has {twice[0]} both in trained and in untrained; rename one of them.")
+    if both := sorted({*params.variants} & {*params.studies.trained, *params.studies.untrained}):
+        raise ThawError(f"{path.name}: {both[0]} names a variant and a study; rename one of them.")
 
 
 def read_yaml(path: Path) -> Any:
     """The plain content of a YAML 1.2 file, where 1e-4 is a number. Raises ThawError where it cannot be read."""
     try:
-        return YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        return YAML(typ="safe").load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise ThawError(
             f"{path.name} is not in {path.parent.resolve()}; run thaw from a folder of a thaw project."
@@ -418,15 +428,15 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     first = min(error.errors(), key=lambda found: found["type"] != "extra_forbidden")
     key = ".".join([*([prefix] if prefix else []), *(str(part) for part in first["loc"])])
     if first["type"] == "extra_forbidden":
+        if key in RENAMED:
+            return f"{key} is called {RENAMED[key]} now; rename it."
         known = _keys_at(model, first["loc"][:-1])
         word = str(first["loc"][-1])
         return f"{key} is not a key that thaw knows{suggest(word, known)}; allowed here: {', '.join(known)}."
     if first["type"] == "missing":
-        return f"the key {key} is missing; add it (profiles/ and README.md show every key)."
+        return f"the key {key} is missing; add it (profiles/ and docs/ show every key)."
     if first["type"] in ("model_type", "dict_type", "model_attributes_type"):
-        return (
-            f"{key or 'the file'} is not a block of keys; write them below it (profiles/ and README.md show every key)."
-        )
+        return f"{key or 'the file'} is not a block of keys; write them below it (profiles/ and docs/ show every key)."
     if first["type"] == "too_short":
         return f"{key} is empty; give it at least one entry."
     if first["type"] == "string_type" and "[key]" in key:

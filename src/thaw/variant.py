@@ -19,11 +19,6 @@ GIVEN_TO_SAMPLERS = ("degradation", "noise", "callback", "half_range")
 GIVEN_TO_LATENTS = ("generator", "images")
 
 
-def image_shape(data: Data) -> Shape:
-    """(C, H, W) of the data."""
-    return (data.channels, data.size, data.size)
-
-
 def build_degradation(train: Train, data: Data, key: str, root: Path | None = None) -> Degradation:
     """The degradation that a train block names, for images as `data` describes them.
 
@@ -32,7 +27,7 @@ def build_degradation(train: Train, data: Data, key: str, root: Path | None = No
     """
     degradation: Degradation = create(
         "degradation", train.degradation, f"{key}.degradation",
-        shape=image_shape(data), key=f"{key}.degradation", data=data, root=root,
+        shape=data.shape, key=f"{key}.degradation", data=data, root=root,
     )  # fmt: skip
     return degradation
 
@@ -111,7 +106,7 @@ def build_sampling(sample: Sample, degradation: Degradation, key: str) -> Sampli
 
 def check(params: Params) -> None:
     """Refuse, before any work, whatever does not go together. Raises ThawError with the reason."""
-    shape = image_shape(params.data)
+    shape = params.data.shape
     for name, variant in params.variants.items():
         degradation = build_degradation(variant.train, params.data, f"variants.{name}.train")
         build_target(variant.train, degradation, f"variants.{name}.train")

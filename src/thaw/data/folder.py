@@ -65,12 +65,12 @@ def _labels(files: list[list[Path]]) -> list[Tensor] | list[None]:
 
 def _read(data: Data, folder: Path, part: str, files: list[Path]) -> Tensor:
     """Read the pictures of a part, uint8 (N, C, size, size)."""
-    pixels = torch.empty((len(files), data.channels, data.size, data.size), dtype=torch.uint8)
+    pixels = torch.empty((len(files), data.channels, data.pixels, data.pixels), dtype=torch.uint8)
     for index, path in enumerate(files):
         try:
             with Image.open(folder / part / path) as picture:
                 # Cameras store how they were held beside the picture instead of turning it.
-                pixels[index] = from_picture(ImageOps.exif_transpose(picture), data.size, data.channels)
+                pixels[index] = from_picture(ImageOps.exif_transpose(picture), data.pixels, data.channels)
         except Exception as error:  # Pillow's decoders raise whatever a broken file makes them raise
             shown = Path(data.path) / part / path
             raise ThawError(f"{shown} cannot be read as an image ({error}); mend it or take it away.") from None

@@ -52,7 +52,7 @@ def read_mnist(data: Data, folder: Path) -> tuple[Images, Images]:
     def read(part: str) -> Images:
         pixels = _read_idx(data, folder / f"{part}-images-idx3-ubyte.gz")  # (N, 28, 28)
         labels = _read_idx(data, folder / f"{part}-labels-idx1-ubyte.gz")  # (N,)
-        grey = fit(pixels[:, None], data.size)  # (N, 1, size, size)
+        grey = fit(pixels[:, None], data.pixels)  # (N, 1, size, size)
         return Images(grey.repeat(1, data.channels, 1, 1), labels.long())
 
     return read("train"), read("t10k")

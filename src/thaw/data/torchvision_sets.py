@@ -156,7 +156,7 @@ def _explained(data: Data, name: str, has_download: bool) -> Iterator[None]:
 
 def _images(data: Data, items: Any) -> Images:
     """All (picture, label) pairs of a torchvision dataset."""
-    pixels = torch.empty((len(items), data.channels, data.size, data.size), dtype=torch.uint8)
+    pixels = torch.empty((len(items), data.channels, data.pixels, data.pixels), dtype=torch.uint8)
     labels: list[int] = []
     for index in range(len(items)):
         picture, label = items[index][:2]
@@ -165,7 +165,7 @@ def _images(data: Data, items: Any) -> Images:
                 f"params.yaml: data.dataset is {data.dataset}, which gives a {type(picture).__name__} where thaw needs "
                 "a picture; choose a dataset of torchvision's for image classification."
             )
-        pixels[index] = from_picture(picture, data.size, data.channels)
+        pixels[index] = from_picture(picture, data.pixels, data.channels)
         if isinstance(label, int | np.integer) and label >= 0:
             labels.append(int(label))
     return Images(pixels, torch.tensor(labels) if len(labels) == len(items) else None)

@@ -1,8 +1,8 @@
 """A network as the graph of its blocks, read off the network itself.
 
-torch.fx follows one forward pass and tells which module reads the answer of which. Modules that hold a convolution or a
-linear layer become blocks; what stands between them (normalisation, activation, a change of shape) is told with the
-block before it, an enlargement with the block after it.
+torch.fx follows one forward pass and says which module reads the answer of which. Modules that hold a convolution or a
+linear layer become blocks; the block before what stands between them (normalisation, activation, a change of shape)
+names it, and an enlargement is named by the block after it.
 """
 
 import re
@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import fx, nn
 
-from thaw.networks._cost import parameters
+from thaw.core.cost import parameters
 
 WEIGHTED = (nn.Conv2d, nn.ConvTranspose2d, nn.Linear)
 """The layers that make a block."""
 FUNCTIONS = {"gelu": "GELU", "silu": "SiLU", "relu": "ReLU", "tanh": "tanh"}
-"""What the functions between blocks are called; one that is not here is told by no word."""
+"""What the functions between blocks are called. Functions without an entry are not named."""
 TIME = "time"
 """The name of the block that embeds tau."""
 
@@ -50,7 +50,7 @@ class Block:
 class _Value:
     """What is known of an intermediate result.
 
-    The blocks that it comes from, whether it depends on the image and on time, and what the next block is told with:
+    The blocks that it comes from, whether it depends on the image and on time, and what the next block adds to its own:
     words, and a number of weights.
     """
 
@@ -102,8 +102,10 @@ class _Reader(fx.Interpreter):
             self._open(n, Block(self.ends[1], [*merged.words, "output"], list(merged.sources), False, merged.weights))
         elif n.op == "call_module":
             self.values[n] = self._module(n, self.fetch_attr(str(n.target)), merged)
+        elif (name := getattr(n.target, "__name__", str(n.target))) == "interpolate":
+            self.values[n] = replace(merged, words=(*merged.words, "enlarge"))
         else:
-            self.values[n] = self._function(n, getattr(n.target, "__name__", str(n.target)), merged)
+            self.values[n] = self._joined(n, merged, [FUNCTIONS[name]] if name in FUNCTIONS else [], 0)
         return result
 
     def _open(self, n: fx.Node, block: Block) -> _Value:
@@ -122,17 +124,10 @@ class _Reader(fx.Interpreter):
                 self.layers.add(str(n.target))
             kinds, weights = [*given.words, *_kinds(module)], given.weights + parameters(module)
             return self._open(n, Block(str(n.target), kinds, list(given.sources), given.of_time, weights))
-        if isinstance(module, nn.Flatten):
-            return given
-        return self._joined(n, given, _kinds(module), parameters(module))
-
-    def _function(self, n: fx.Node, name: str, given: _Value) -> _Value:
-        if name == "interpolate":
-            return replace(given, words=(*given.words, "enlarge"))
-        return self._joined(n, given, [FUNCTIONS[name]] if name in FUNCTIONS else [], 0)
+        return given if isinstance(module, nn.Flatten) else self._joined(n, given, _kinds(module), parameters(module))
 
     def _joined(self, n: fx.Node, given: _Value, words: list[str], weights: int) -> _Value:
-        """Tell what is no block with the one before it, if that is a single layer, or else with the next."""
+        """Add what is no block to the one before it, if that is a single layer, or else to the next."""
         source = given.sources[0] if len(given.sources) == 1 else None
         image = [node for node in n.all_input_nodes if self.values[node].of_image]
         if source is None or given.of_time or image != [self.answers[source]] or (words and source not in self.layers):
@@ -144,26 +139,20 @@ class _Reader(fx.Interpreter):
 
 
 def _kinds(module: nn.Module) -> list[str]:
-    """What a module is, in words: its own layers are not told, but a convolution's window is."""
+    """What a module is, in words: its own layers are not named, but a convolution's window is."""
     if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
         stride = f", stride {module.stride[0]}" if module.stride[0] > 1 else ""
         transposed = "transposed " if isinstance(module, nn.ConvTranspose2d) else ""
         return [f"{transposed}conv {module.kernel_size[0]}×{module.kernel_size[1]}{stride}"]
     if isinstance(module, nn.Identity):
         return []
-    if type(module).__module__.startswith("torch.") and not isinstance(module, WEIGHTED):
-        return [type(module).__name__ if "LU" in type(module).__name__ else _words(module)]
     inner = [part for part in module.children() if not type(part).__module__.startswith("torch.")]
     if inner:
         return [word for part in inner for word in _kinds(part)]
-    if type(module).__name__ == "Block":  # named after the network that it is the block of
+    name = type(module).__name__
+    if name == "Block":  # named after the network that it is the block of
         return [f"{type(module).__module__.rsplit('.', 1)[-1].split('_')[0]} block"]
-    return [_words(module)]
-
-
-def _words(module: nn.Module) -> str:
-    """The name of a module's class in lower-case words."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(module).__name__).lower()
+    return [name if "LU" in name else re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower()]
 
 
 def blocks(network: nn.Module, shape: Sequence[int], ends: tuple[str, str]) -> list[Block]:

@@ -12,9 +12,13 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from thaw.core.randomness import generator
 from thaw.data import to_uint8
 from thaw.data.images import LEVELS
+from thaw.evaluation.classifier import FeatureNetwork, features
+from thaw.evaluation.frechet import Moments, frechet_distance, moments
 from thaw.evaluation.reconstruction import reconstruction_errors
+from thaw.evaluation.rows import Row
 
 Array = npt.NDArray[np.float64]
 
@@ -94,3 +98,50 @@ FAULTY_RESTORATIONS: dict[str, Callable[[Tensor, Tensor, float], dict[str, Array
 }
 FEW = (31, 62)
 """As few images for 128 features as 500 and 1000 are for 2048."""
+DRAWS = 20
+"""Subsets of few samples that are scored: one alone may be lucky."""
+COLUMNS = ("fault", "metric", "right", "faulty", "low", "high", "n")
+
+
+def _row(
+    fault: str, metric: str, right: float, faulty: float | None, n: int, low: float | None = None,
+    high: float | None = None,
+) -> Row:  # fmt: skip
+    """What a metric is and what a fault makes of it; `low` and `high` bound what it could, if it takes one of many."""
+    return {"fault": fault, "metric": metric, "right": right, "faulty": faulty, "low": low, "high": high, "n": n}
+
+
+def sample_rows(network: FeatureNetwork, real: Moments, samples: Tensor, half_range: float) -> list[Row]:
+    """fid_classifier of samples (n, C, H, W) under each faulty protocol, beside the right one."""
+
+    def distance(found: Tensor) -> float:
+        return frechet_distance(real, moments(found))
+
+    right_features = features(network, to_uint8(samples, half_range))
+    right = distance(right_features)
+    rows = [
+        _row(name, "fid_classifier", right, distance(features(network, faulty(samples, half_range))), len(samples))
+        for name, faulty in FAULTY_SAMPLES.items()
+    ]
+    for count in (count for count in FEW if count < len(samples)):
+        found = [distance(few_samples(right_features, count, generator("audit", count, k))) for k in range(DRAWS)]
+        mean = sum(found) / DRAWS
+        rows.append(_row(f"few_samples_{count}", "fid_classifier", right, mean, count, min(found), max(found)))
+    return rows
+
+
+def restoration_rows(originals: Tensor, restored: Tensor, half_range: float) -> list[Row]:
+    """rmse, ssim and psnr of restorations (n, C, H, W) under each faulty protocol, beside the right one."""
+    fair = reconstruction_errors(originals, restored, half_range)
+    return [
+        _row(name, metric, float(fair[metric].mean()), float(values.mean()), len(values))
+        for name, scores in FAULTY_RESTORATIONS.items()
+        for metric, values in scores(originals, restored, half_range).items()
+    ]
+
+
+def curve_row(right: float, first_steps: Sequence[int | None]) -> Row:
+    """ks_first_t by the curve of one image, beside that of all."""
+    known = [t for t in first_steps if t is not None]
+    low, high = (min(known), max(known)) if known else (None, None)
+    return _row("one_image", "ks_first_t", right, one_image(first_steps), len(first_steps), low, high)

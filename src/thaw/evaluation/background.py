@@ -1,7 +1,8 @@
-"""How dark the background of digits is, which people see first and a Frechet distance hardly weighs."""
+"""Grey levels: how often each occurs, and how dark a background is, which a Frechet distance hardly weighs."""
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from scipy.ndimage import binary_dilation
 from torch import Tensor
 
@@ -25,3 +26,9 @@ def background_levels(grey: Tensor) -> Array:
     with np.errstate(invalid="ignore"):
         levels: Array = (pixels * outside).sum((1, 2)) / count
     return levels
+
+
+def grey_levels(pixels: Tensor) -> list[dict[str, int]]:
+    """How often each of the 256 grey levels occurs in uint8 images of any shape: rows of `level` and `count`."""
+    counts = torch.bincount(pixels.flatten(), minlength=256).tolist()
+    return [{"level": level, "count": count} for level, count in enumerate(counts)]

@@ -11,11 +11,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from thaw.core.randomness import generator
+from thaw.core.tensors import read_tensors
 from thaw.data import Images
 from thaw.params import Classifier
 from thaw.progress import Meter
-from thaw.randomness import generator
-from thaw.training.checkpoint import read_tensors
 
 FEATURES = 128
 INFERENCE_BATCH = 250

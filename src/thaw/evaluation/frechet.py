@@ -8,9 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from thaw.core.tensors import read_tensors
 from thaw.evaluation.bootstrap import resampled_indices, reverse_percentile
 from thaw.evaluation.intervals import Interval
-from thaw.training.checkpoint import read_tensors
 
 
 class Moments(NamedTuple):

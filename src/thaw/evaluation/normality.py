@@ -8,10 +8,10 @@ import numpy.typing as npt
 from scipy import stats
 from torch import Tensor
 
+from thaw.core.randomness import generator
 from thaw.evaluation.bootstrap import resampled_indices
 from thaw.evaluation.intervals import Interval, proportion_interval
 from thaw.evaluation.rows import BOOTSTRAP, WILSON, Row, row
-from thaw.randomness import generator
 
 Array = npt.NDArray[np.float64]
 

@@ -11,6 +11,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from thaw.core.hardware import autocast
+from thaw.core.randomness import generator
 from thaw.data import Dataset
 from thaw.diffusion.degradation import NormalMixture
 from thaw.diffusion.likelihood import Bound, Variance, strata, variational_bound
@@ -18,9 +20,7 @@ from thaw.diffusion.objectives import losses
 from thaw.evaluation.bootstrap import mean_interval, stratified_mean_interval
 from thaw.evaluation.intervals import with_trainings
 from thaw.evaluation.rows import BOOTSTRAP, Row, row
-from thaw.hardware import autocast
 from thaw.model import Model
-from thaw.randomness import generator
 
 BATCH = 250
 BINS = 20

@@ -5,8 +5,8 @@ import numpy.typing as npt
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from torch import Tensor
 
-LARGEST_PSNR = float(10 * np.log10(12 * 255**2))
-"""The PSNR of rounding to 256 grey levels, whose mean squared error is (1/255)^2 / 12."""
+from thaw.metrics import LARGEST_PSNR
+
 SIGMA, RADIUS = 1.5, 5
 """Of the window, in pixels; scikit-image ends it at 3.5 sigma."""
 BLOCK = 1000

@@ -6,13 +6,13 @@ import numpy as np
 import numpy.typing as npt
 from torch import Tensor
 
+from thaw.core.randomness import generator
 from thaw.data import Images, to_range, to_uint8
 from thaw.evaluation.bootstrap import mean_interval
 from thaw.evaluation.classifier import FeatureNetwork, predict
 from thaw.evaluation.intervals import proportion_interval
 from thaw.evaluation.reconstruction import reconstruction_errors
 from thaw.evaluation.rows import Row, mean_row, share_row
-from thaw.randomness import generator
 
 Array = npt.NDArray[np.float64]
 KEPT = "class_preservation"

@@ -1,4 +1,4 @@
-"""Rows of plots/intervals: a metric, its interval, what it was measured on, and how the interval was made."""
+"""Rows of intervals.csv: a metric, its interval, what it was measured on, and how the interval was made."""
 
 import csv
 from pathlib import Path
@@ -8,26 +8,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from thaw.core.randomness import generator
 from thaw.evaluation.bootstrap import mean_interval
 from thaw.evaluation.intervals import Interval, proportion_interval, with_trainings
-from thaw.evaluation.reconstruction import LARGEST_PSNR
-from thaw.randomness import generator
+from thaw.metrics import METRICS
 
 Row = dict[str, Any]
 Array = npt.NDArray[np.float64]
-
-BOUNDS = {
-    "ssim": (-1, 1),
-    "psnr": (0, LARGEST_PSNR),
-    **dict.fromkeys(
-        ("fid_classifier", "fid_inception", "rmse", "test_loss", "bits_per_dim", "class_entropy"), (0, np.inf)
-    ),
-    **dict.fromkeys(
-        ("class_preservation", "precision", "recall", "unique_fraction", "memorized_fraction", "background_level"),
-        (0, 1),
-    ),
-}
-"""What a metric can be; an interval that reaches further is cut off there."""
 
 TOTALS = ("metric", "value", "low", "high", "n", "trainings", "method", "floor")
 """The columns of such a row."""
@@ -39,8 +26,8 @@ WILSON = "Wilson score"
 
 def row(metric: str, interval: Interval, n: int, trainings: int, method: str, floor: float | None = None) -> Row:
     """One row, its interval cut off at what the metric can be, and wide enough to hold the value to the last digit."""
-    bounds = BOUNDS.get(metric.removesuffix("_half"), (-np.inf, np.inf))
-    low, high = np.clip((min(interval.low, interval.value), max(interval.high, interval.value)), *bounds).tolist()
+    around = min(interval.low, interval.value), max(interval.high, interval.value)
+    low, high = np.clip(around, *METRICS[metric].bounds).tolist()
     return {"metric": metric, "value": interval.value, "low": low, "high": high, "n": n,
             "trainings": trainings, "method": method, "floor": floor}  # fmt: skip
 

@@ -7,6 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from thaw.core.hardware import device
+from thaw.core.randomness import generator
+from thaw.core.tensors import read_tensors
 from thaw.data import Dataset
 from thaw.data.images import LEVELS
 from thaw.errors import ThawError
@@ -28,9 +31,6 @@ from thaw.evaluation.intervals import hull, proportion_interval, student_interva
 from thaw.evaluation.kernel import kernel_distance
 from thaw.evaluation.neighbours import DRAWS, coverage, memorized, nearest
 from thaw.evaluation.rows import BOOTSTRAP, REVERSE, SUBSAMPLES, Row, averaged_row, row, seed_of, share_row
-from thaw.hardware import accelerator
-from thaw.randomness import generator
-from thaw.training.checkpoint import read_tensors
 
 MEMORIZED = 0.01
 """The share of test images that counts as copies of training images, to set the limit for generated ones."""
@@ -188,7 +188,7 @@ def inception_row(reference: Reference, pixels: list[Tensor], folder: Path, stat
             "evaluation.inception in params.yaml is true."
         )
     real = read_moments(statistics, "inception_")
-    network = load_inception(weights(folder)).to(accelerator().device)
+    network = load_inception(weights(folder)).to(device())
     feats = [inception_features(network, images) for images in pixels]
     interval = frechet_interval(real, feats, reference.confidence, reference.resamples, generator("fid_inception"))
     by_training = np.array([frechet_distance(real, moments(fake)) for fake in feats])

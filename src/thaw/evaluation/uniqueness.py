@@ -5,9 +5,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from thaw.core.randomness import generator
 from thaw.data import to_uint8
 from thaw.diffusion.degradation import Degradation
-from thaw.randomness import generator
 
 
 class Uniqueness(NamedTuple):

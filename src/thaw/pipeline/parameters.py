@@ -1,5 +1,6 @@
 """The parameters that differ between two states of params.yaml, or of what dvc.lock recorded of it."""
 
+import functools
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -22,4 +23,17 @@ def parameters_that_differ(before: Any, after: Any, prefix: str = "") -> list[Pa
         for parameter in parameters_that_differ(
             before.get(key), after.get(key), f"{prefix}.{key}" if prefix else str(key)
         )
+    ]
+
+
+def changed_since(recorded: Mapping[str, Any], params: Any) -> list[Parameter]:
+    """The parameters that differ between what dvc.lock recorded by dotted keys and the content of params.yaml."""
+
+    def inner(block: Any, part: str) -> Any:
+        return block.get(part) if isinstance(block, Mapping) else None
+
+    return [
+        found
+        for key, before in recorded.items()
+        for found in parameters_that_differ(before, functools.reduce(inner, key.split("."), params), key)
     ]

@@ -4,12 +4,12 @@ import hashlib
 
 import torch
 
-from thaw.artifacts import Artifacts
+from thaw.core.tensors import write_tensors
 from thaw.data import read_dataset
 from thaw.evaluation.classifier import predict, train_classifier, with_classes
 from thaw.files import write_json
 from thaw.params import read_params
-from thaw.training.checkpoint import write_tensors
+from thaw.results.layout import Artifacts
 
 
 def run(artifacts: Artifacts) -> None:
@@ -26,13 +26,13 @@ def run(artifacts: Artifacts) -> None:
         "classes": int(training.labels.max()) + 1,
         "task": "rotation" if dataset.train.labels is None else "class",
     }
-    write_tensors(artifacts.classifier, network.state_dict(), header)
+    write_tensors(artifacts.reference("classifier.safetensors"), network.state_dict(), header)
     write_json(
-        artifacts.classifier_metrics,
+        artifacts.reference("classifier.json"),
         {
             "test_accuracy": (predict(network, test.pixels) == test.labels).double().mean().item(),
             "test_images": len(test),
             "task": header["task"],
-            "sha256": hashlib.sha256(artifacts.classifier.read_bytes()).hexdigest(),
+            "sha256": hashlib.sha256(artifacts.reference("classifier.safetensors").read_bytes()).hexdigest(),
         },
     )

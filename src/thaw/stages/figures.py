@@ -1,19 +1,17 @@
 """Draw the figures."""
 
 import json
-from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from PIL import Image, ImageChops
 
-from thaw.artifacts import Artifacts
+from thaw.figures.catalogue import draw_all
+from thaw.figures.drawing import Animation
 from thaw.files import replacing
 from thaw.params import read_params
-from thaw.reporting.drawing import Animation
-from thaw.reporting.figures import draw_all
+from thaw.results.layout import Artifacts
 
 COLOURS = 256
 """As many as a picture with a palette has."""
@@ -22,7 +20,8 @@ COLOURS = 256
 def run(artifacts: Artifacts) -> None:
     """Write figures/NAME.png for every figure, NAME.webp for every animation, and captions.json with what goes beside.
 
-    An animation's entry names the figure that stands for it where nothing moves, as in print.
+    An animation keeps every pixel and begins again after its last frame. Its entry names the figure that stands for it
+    where nothing moves, as in print.
     """
     params = read_params(artifacts.params)
     with replacing(artifacts.figures) as folder:
@@ -34,15 +33,17 @@ def run(artifacts: Artifacts) -> None:
                 "alt": drawing.alt,
                 "sources": [source.relative_to(artifacts.root).as_posix() for source in drawing.sources],
             }
+            captions[name] = entry
             if isinstance(drawing, Animation):
-                _write_animation(folder / f"{name}.webp", drawing.frames, drawing.milliseconds)
-                captions[name] = entry | {"still": drawing.still}
+                entry["still"] = drawing.still
+                first, *others = [_picture(frame) for frame in drawing.frames]
+                first.save(folder / f"{name}.webp", save_all=True, append_images=others, duration=drawing.milliseconds,
+                           loop=0, lossless=True, method=6)  # fmt: skip
             else:
                 picture = _picture(drawing.figure)
                 if params.data.channels == 1:  # a palette would show in photographs
                     picture = _small(picture)
                 picture.save(folder / f"{name}.png", optimize=True)
-                captions[name] = entry
         (folder / "captions.json").write_text(json.dumps(captions, indent=2, ensure_ascii=False) + "\n")
 
 
@@ -59,9 +60,3 @@ def _small(picture: Image.Image) -> Image.Image:
     if ImageChops.difference(red, green).getbbox() is None and ImageChops.difference(red, blue).getbbox() is None:
         return red
     return picture.quantize(COLOURS, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
-
-
-def _write_animation(path: Path, frames: Sequence[Figure], milliseconds: Sequence[int]) -> None:
-    """Write frames as an animation that begins again after the last; nothing is lost of their pixels."""
-    first, *others = [_picture(frame) for frame in frames]
-    first.save(path, save_all=True, append_images=others, duration=list(milliseconds), loop=0, lossless=True, method=6)

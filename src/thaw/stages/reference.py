@@ -4,19 +4,20 @@ from typing import Any
 
 import torch
 
-from thaw.artifacts import Artifacts
+from thaw.core.hardware import device
+from thaw.core.randomness import generator
+from thaw.core.tensors import write_tensors
 from thaw.data import read_dataset
 from thaw.errors import ThawError
+from thaw.evaluation.background import grey_levels
 from thaw.evaluation.classifier import features, load_classifier
 from thaw.evaluation.frechet import floor, moments
 from thaw.evaluation.inception import inception_features, load_inception, weights
 from thaw.evaluation.kernel import within_real
 from thaw.evaluation.samples import Reference, background_row, diversity_rows, frechet_rows
 from thaw.files import write_csv
-from thaw.hardware import accelerator
 from thaw.params import read_params
-from thaw.randomness import generator
-from thaw.training.checkpoint import write_tensors
+from thaw.results.layout import Artifacts
 
 FLOOR_DRAWS = 20
 FEWEST = 8
@@ -24,10 +25,11 @@ FEWEST = 8
 
 
 def run(artifacts: Artifacts) -> None:
-    """Write reference/statistics.safetensors (of the test images), reference/floor.csv and reference/real.csv.
+    """Write statistics.safetensors (of the test images), floor.csv, real.csv and levels.csv.
 
     The floor is the Frechet distance of as many real images as any number of samples that is measured; real.csv has the
-    measures of generated images, of validation images in their place. Raises ThawError where there are too few images
+    measures of generated images, of validation images in their place; levels.csv counts the grey levels of the training
+    images. Raises ThawError where there are too few images
     to measure anything by.
     """
     params = read_params(artifacts.params)
@@ -39,7 +41,7 @@ def run(artifacts: Artifacts) -> None:
                 f"{params.data.path} has {len(images)} {name} images, but the nearest neighbours of subsamples take at "
                 f"least {FEWEST}: add images, or change data in params.yaml."
             )
-    network = load_classifier(artifacts.classifier)
+    network = load_classifier(artifacts.reference("classifier.safetensors"))
     of_test = features(network, dataset.test.pixels)
     real = moments(of_test)
     stored = {"mean": real.mean, "covariance": real.covariance}
@@ -53,14 +55,15 @@ def run(artifacts: Artifacts) -> None:
     within = within_real(of_test)
     header: dict[str, Any] = {"count": real.images, "within": within}
     if params.evaluation.inception:
-        inception = load_inception(weights(artifacts.inception)).to(accelerator().device)
+        inception = load_inception(weights(artifacts.reference("inception"))).to(device())
         seen = moments(inception_features(inception, dataset.test.pixels))
         stored |= {"inception_mean": seen.mean, "inception_covariance": seen.covariance}
         count = min(budget.sample.images, len(others))
         unseen = inception_features(inception, dataset.validation.pixels)
         header["inception_floor"] = {count: floor(seen, unseen, count, FLOOR_DRAWS, generator("floor", count))[0]}
-    write_tensors(artifacts.statistics, stored, header)
-    write_csv(artifacts.floor, rows)
+    write_tensors(artifacts.reference("statistics.safetensors"), stored, header)
+    write_csv(artifacts.reference("floor.csv"), rows)
+    write_csv(artifacts.reference("levels.csv"), grey_levels(dataset.train.pixels))
 
     reference = Reference(
         dataset, network, real, of_test, within, floors, params.evaluation.confidence, budget.evaluate.resamples
@@ -70,4 +73,4 @@ def run(artifacts: Artifacts) -> None:
     found = frechet_rows(reference, [others[chosen]]) + diversity_rows(reference, pixels, [others[chosen]])
     if background := background_row(reference, pixels):
         found.append(background)
-    write_csv(artifacts.real, found)
+    write_csv(artifacts.reference("real.csv"), found)

@@ -7,17 +7,17 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from thaw.artifacts import Artifacts
+from thaw.core.randomness import generator
+from thaw.core.sheets import STRIP_COLUMNS, STRIP_IMAGES, write_sheet
+from thaw.core.tensors import write_tensors
 from thaw.data import Dataset, read_dataset, to_uint8
 from thaw.diffusion.denoising import subsequence
 from thaw.loading import load_model
 from thaw.model import Model
 from thaw.params import SampleBudget, read_params
 from thaw.progress import Meter
-from thaw.randomness import generator
-from thaw.runs import record
-from thaw.sheets import STRIP_COLUMNS, STRIP_IMAGES, write_sheet
-from thaw.training.checkpoint import write_tensors
+from thaw.results.layout import Artifacts
+from thaw.results.runs import record
 
 SHOWN = 64
 """Images on a sheet of samples."""

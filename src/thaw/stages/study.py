@@ -8,16 +8,16 @@ from dataclasses import asdict
 import numpy as np
 import torch
 
-from thaw.artifacts import Artifacts
 from thaw.choices import find, options
+from thaw.core.hardware import device
+from thaw.core.sheets import write_sheet
 from thaw.data import to_uint8
 from thaw.errors import ThawError
 from thaw.files import replacing, write_csv
-from thaw.hardware import accelerator
 from thaw.params import PARAMS_FILE, VariantStudy, read_params, suggest
-from thaw.runs import record
-from thaw.sheets import write_sheet
-from thaw.studies._study import Outcome, Study
+from thaw.results.layout import Artifacts
+from thaw.results.runs import record
+from thaw.studies._base.study import Outcome, Study
 
 
 def run(artifacts: Artifacts, key: str) -> None:
@@ -59,4 +59,4 @@ def run(artifacts: Artifacts, key: str) -> None:
             padded = [np.pad(row, ((0, longest - len(row)), *[(0, 0)] * 3), constant_values=255) for row in rows]
             write_sheet(folder / "strips.png", padded)
         (folder / "study.json").write_text(json.dumps(description, indent=2, ensure_ascii=False) + "\n")
-    record(artifacts.study_run(key), "study", time.monotonic() - began, accelerator().device)
+    record(artifacts.study_run(key), "study", time.monotonic() - began, device())

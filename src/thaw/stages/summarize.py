@@ -2,10 +2,10 @@
 
 import csv
 
-from thaw.artifacts import Artifacts
 from thaw.errors import ThawError
 from thaw.files import write_csv
 from thaw.params import read_params
+from thaw.results.layout import Artifacts
 
 
 def run(artifacts: Artifacts) -> None:
@@ -16,7 +16,7 @@ def run(artifacts: Artifacts) -> None:
     """
     rows = []
     for variant in sorted(read_params(artifacts.params).variants):
-        path = artifacts.intervals(variant)
+        path = artifacts.table(variant, "intervals")
         if path.exists() and artifacts.metrics(variant).exists():
             with path.open() as file:
                 rows += [{"variant": variant, **row} for row in csv.DictReader(file)]

@@ -5,77 +5,65 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
-from typing import Any
 
 import torch
 
-from thaw.artifacts import Artifacts
-from thaw.assembly import build_degradation, build_network, build_target, image_shape
+from thaw.core import hardware
+from thaw.core.cost import multiply_adds, parameters
+from thaw.core.tensors import write_tensors
 from thaw.data import Dataset, read_dataset
 from thaw.diffusion.objectives import variational_weights
 from thaw.errors import ThawError
 from thaw.files import replacing, write_csv
-from thaw.hardware import accelerator, bf16_is_fast
-from thaw.networks._cost import multiply_adds, parameters
 from thaw.params import PARAMS_FILE, read_params
-from thaw.runs import record
+from thaw.results.layout import Artifacts
+from thaw.results.runs import record
 from thaw.training.adversarial import train_adversarial
-from thaw.training.checkpoint import write_tensors
 from thaw.training.loop import train
+from thaw.training.session import Session
+from thaw.variant import build_degradation, build_network, build_target
 
-CODE = ("data", "diffusion", "networks", "training", "assembly.py", "choices.py", "hardware.py", "randomness.py")
+CODE = ("core", "data", "degradations", "diffusion", "networks", "training", "choices.py", "variant.py")
 """What decides the outcome of a training, as paths in the package."""
 
 
 def run(artifacts: Artifacts, variant: str) -> None:
-    """Write models/VARIANT and plots/loss/VARIANT.csv, going on from checkpoints of the same training."""
+    """Write models/VARIANT and the table of its losses, going on from checkpoints of the same training."""
     params = read_params(artifacts.params)
     block, budget = params.variant(variant).train, params.train_budget(variant)
     torch.set_num_threads(params.threads)
-    key, shape = f"variants.{variant}.train", image_shape(params.data)
+    key, shape, device = f"variants.{variant}.train", params.data.shape, hardware.device()
     degradation = build_degradation(block, params.data, key, artifacts.root)
     target = build_target(block, degradation, key)
     dataset = _first(read_dataset(params.data, artifacts.root), block.examples, key)
-    description: dict[str, Any] = {
+    description = {
         # Without what is left at its default, so that a new option does not change the models that lack it.
         "train": block.model_dump(mode="json", exclude_defaults=True, exclude={"trainings"}),
         "shape": shape,
         "half_range": params.data.half_range,
         "milestones": [f"{fraction:g}" for fraction in budget.milestones],
         "images": budget.images,
-        "seeds": {},
+        "environment": hardware.environment(device),
     }
-    device = accelerator().device
-    identity = json.dumps(
-        [
-            description,
-            budget.model_dump(exclude={"seeds"}),
-            params.data.model_dump(),
-            params.threads,
-            _code(),
-            _pixels(dataset),
-            torch.__version__,
-            str(device),
-            bf16_is_fast(device),
-        ]
-    )
+    identity = json.dumps([
+        description, budget.model_dump(exclude={"seeds"}), params.data.model_dump(), params.threads, _code(),
+        _pixels(dataset),
+    ])  # fmt: skip
     trained = {}
     for seed in budget.seeds:
         torch.manual_seed(seed)
         network = build_network(block, shape, key)
-        common: dict[str, Any] = {
-            "ema_decay": block.ema_decay,
-            "seed": seed,
-            "checkpoint": artifacts.checkpoint(variant, seed),
-            "fingerprint": hashlib.sha256(f"{seed} {identity}".encode()).hexdigest(),
-            "label": f"train {variant}, seed {seed}",
-        }
+        session = Session(
+            budget, ema_decay=block.ema_decay, seed=seed, label=f"train {variant}, seed {seed}",
+            checkpoint=artifacts.checkpoint(variant, seed),
+            fingerprint=hashlib.sha256(f"{seed} {identity}".encode()).hexdigest(),
+        )  # fmt: skip
         if block.target == "adversarial":
-            trained[seed] = train_adversarial(network, degradation, dataset, budget, **common)
+            trained[seed] = train_adversarial(session, network, degradation, dataset)
         else:
             step_weights = variational_weights(degradation) if block.weighting == "variational" else None
-            trained[seed] = train(network, degradation, target, dataset, budget, step_weights=step_weights, **common)
-        description["seeds"][str(seed)] = {"best_images": trained[seed].best_images}
+            trained[seed] = train(session, network, degradation, target, dataset, step_weights)
+    description["seeds"] = {str(seed): {"best_images": outcome.best_images} for seed, outcome in trained.items()}
 
     with replacing(artifacts.models(variant)) as folder:
         folder.mkdir()
@@ -83,7 +71,10 @@ def run(artifacts: Artifacts, variant: str) -> None:
         for seed, outcome in trained.items():
             for point, weights in outcome.weights.items():
                 write_tensors(folder / f"seed-{seed}" / f"{point}.safetensors", weights)
-    write_csv(artifacts.loss(variant), [{"seed": s, **row} for s, outcome in trained.items() for row in outcome.curve])
+    write_csv(
+        artifacts.table(variant, "loss"),
+        [{"seed": s, **row} for s, outcome in trained.items() for row in outcome.curve],
+    )
     record(
         artifacts.run(variant), "train", sum(outcome.seconds for outcome in trained.values()), device,
         parameters=parameters(network), multiply_adds=multiply_adds(network, shape),

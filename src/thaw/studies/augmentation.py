@@ -5,11 +5,11 @@ from typing import Annotated
 
 from pydantic import Field
 
+from thaw.core.randomness import generator
 from thaw.data import to_uint8
 from thaw.evaluation.classifier import predict
-from thaw.randomness import generator
-from thaw.studies._measures import rms_distance
-from thaw.studies._study import Outcome, Row, Strip, Study
+from thaw.studies._base.measures import rms_distance
+from thaw.studies._base.study import Outcome, Row, Strip, Study
 from thaw.training.augmentation import augment, variations
 
 CAPTION = """

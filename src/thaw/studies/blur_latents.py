@@ -7,8 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from thaw.params import Choice
-from thaw.studies._measures import SHOWN
-from thaw.studies._study import Outcome, Row, Strip, Study
+from thaw.studies._base.measures import SHOWN
+from thaw.studies._base.study import Outcome, Row, Strip, Study
 
 CAPTION = """
 Samples from uniform images (level), from these with N(0, 1) times the number given added to every pixel, in the units

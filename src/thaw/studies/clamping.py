@@ -6,8 +6,8 @@ from pydantic import Field
 from torch import Tensor
 
 from thaw.params import Choice
-from thaw.studies._gaussian import normal_mixture
-from thaw.studies._study import Outcome, Row, Strip, Study
+from thaw.studies._base.gaussian import normal_mixture
+from thaw.studies._base.study import Outcome, Row, Strip, Study
 
 CAPTION = """
 Generated images with and without a clamp of the estimate of x to the data's range before each update, by sampler, from

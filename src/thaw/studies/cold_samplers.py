@@ -1,8 +1,8 @@
 """New images by direct, naive and improved sampling from the same latents (Bansal et al. 2022, section 3.2)."""
 
 from thaw.params import Choice
-from thaw.studies._measures import SHOWN, rms_distance
-from thaw.studies._study import Outcome, Strip, Study
+from thaw.studies._base.measures import SHOWN, rms_distance
+from thaw.studies._base.study import Outcome, Strip, Study
 
 CAPTION = """
 Samples from the same latents z_T, at once (direct) or step by step with the naive or the improved sampler. Shown are

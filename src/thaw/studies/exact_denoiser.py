@@ -11,13 +11,12 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from thaw.assembly import image_shape
+from thaw.core.randomness import generator
 from thaw.diffusion.degradation import Latent, NormalMixture
 from thaw.diffusion.denoising import posterior_mean, subsequence
-from thaw.diffusion.samplers.ancestral import ancestral
-from thaw.randomness import generator
-from thaw.studies._gaussian import SCHEDULES, NoiseProcess
-from thaw.studies._study import Axes, Outcome, Row, Strip, Study
+from thaw.samplers.ancestral import ancestral
+from thaw.studies._base.schedules import SCHEDULES, NoiseProcess
+from thaw.studies._base.study import Axes, Outcome, Row, Strip, Study
 
 CAPTION = """
 Ancestral sampling with the exact denoiser of a few training images (`points`): n samples in the number of steps of the
@@ -73,7 +72,7 @@ def exact_denoiser(
     strips = [Strip("draws of the points", x[drawn][:SHOWN])]
     curves: list[Row] = []
     for name, process in schedules.items():
-        degradation = process.degradation(image_shape(study.params.data), name)
+        degradation = process.degradation(study.params.data.shape, name)
         last = degradation.steps
         budget = min(study.params.budget.sample.steps, last)
         results: dict[int, tuple[Tensor, Hits]] = {}

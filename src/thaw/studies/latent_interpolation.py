@@ -8,8 +8,8 @@ from torch import Tensor
 
 from thaw.diffusion.degradation import Mixture, NormalMixture
 from thaw.params import Choice
-from thaw.studies._measures import rms_distance
-from thaw.studies._study import Outcome, Row, Strip, Study
+from thaw.studies._base.measures import rms_distance
+from thaw.studies._base.study import Outcome, Row, Strip, Study
 
 CAPTION = """
 Images sampled without randomness from latents at even distances between two ends, a row for each pair: on the great

@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from thaw.params import Choice
-from thaw.studies._measures import SHOWN, rms_distance
-from thaw.studies._study import Outcome, Row, Strip, Study
+from thaw.studies._base.measures import SHOWN, rms_distance
+from thaw.studies._base.study import Outcome, Row, Strip, Study
 
 CAPTION = """
 Samples from images of the source data set, from the same images with λ times N(0, 1) added to every pixel (λ in the

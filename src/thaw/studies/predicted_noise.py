@@ -9,8 +9,8 @@ from torch import Tensor
 
 from thaw.diffusion.degradation import NormalMixture
 from thaw.model import Model
-from thaw.studies._gaussian import normal_mixture
-from thaw.studies._study import Outcome, Row, Strip, Study
+from thaw.studies._base.gaussian import normal_mixture
+from thaw.studies._base.study import Outcome, Row, Strip, Study
 
 CAPTION = """
 For two test images, at growing t from left to right: z_t, the noise in it, and the noise that the network predicts

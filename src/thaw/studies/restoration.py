@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from thaw.params import Choice
-from thaw.studies._measures import SHOWN, restoration_scores, rms_distance, sharpness
-from thaw.studies._study import Axes, Outcome, Row, Strip, Study
+from thaw.studies._base.measures import SHOWN, restoration_scores, rms_distance, sharpness
+from thaw.studies._base.study import Axes, Outcome, Row, Strip, Study
 
 CAPTION = """
 Test images degraded to step t and restored at once (direct), or step by step with the naive or the improved sampler.

@@ -6,8 +6,8 @@ from typing import Annotated
 from pydantic import Field
 
 from thaw.params import Choice
-from thaw.studies._gaussian import normal_mixture
-from thaw.studies._study import Axes, Outcome, Row, Strip, Study
+from thaw.studies._base.gaussian import normal_mixture
+from thaw.studies._base.study import Axes, Outcome, Row, Strip, Study
 
 CAPTION = """
 fid_classifier of generated images, with its interval, against the number of sampling steps: ancestral sampling with the

@@ -2,8 +2,8 @@
 
 import torch
 
-from thaw.studies._gaussian import normal_mixture
-from thaw.studies._study import Outcome, Row, Strip, Study
+from thaw.studies._base.gaussian import normal_mixture
+from thaw.studies._base.study import Outcome, Row, Strip, Study
 
 CAPTION = """
 Generated images by where sampling starts: from N(0, I) as the variant does, from a normal distribution with the mean

@@ -11,9 +11,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from thaw.assembly import image_shape
-from thaw.studies._gaussian import SCHEDULES, NoiseProcess
-from thaw.studies._study import Axes, Outcome, Row, Study
+from thaw.studies._base.schedules import SCHEDULES, NoiseProcess
+from thaw.studies._base.study import Axes, Outcome, Row, Study
 
 CAPTION = """
 The mean squared error per pixel in predicting the noise from z_t without any network, against t/T: of returning z_t,
@@ -41,7 +40,7 @@ def trivial_losses(
     table: list[Row] = []
     curves: list[Row] = []
     for name, process in schedules.items():
-        degradation = process.degradation(image_shape(study.params.data), name)
+        degradation = process.degradation(study.params.data.shape, name)
         last = degradation.steps
         found = losses(degradation.alpha_bar, power)
         means = {key: loss[1:].mean().item() for key, loss in found.items()}

@@ -7,8 +7,8 @@ from pydantic import Field
 from torch import Tensor
 
 from thaw.params import Choice
-from thaw.studies._measures import restoration_scores
-from thaw.studies._study import Outcome, Strip, Study
+from thaw.studies._base.measures import restoration_scores
+from thaw.studies._base.study import Outcome, Strip, Study
 
 CAPTION = """
 Test images x, their degradations z and the network's predictions from them, by the level of zoom t; then z of samples

@@ -7,11 +7,11 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from thaw.core.randomness import generator
 from thaw.diffusion.denoising import Denoise
 from thaw.params import Choice
-from thaw.randomness import generator
-from thaw.studies._measures import SHOWN
-from thaw.studies._study import Outcome, Strip, Study
+from thaw.studies._base.measures import SHOWN
+from thaw.studies._base.study import Outcome, Strip, Study
 
 CAPTION = """
 Samples from centres whose pixels are drawn independently, from whole centres of training images, from these centres

@@ -3,12 +3,12 @@
 import torch
 from torch import Tensor
 
+from thaw.core.randomness import generator
 from thaw.data import to_uint8
 from thaw.evaluation.bootstrap import mean_interval
 from thaw.evaluation.classifier import predict
 from thaw.evaluation.reconstruction import reconstruction_errors
-from thaw.randomness import generator
-from thaw.studies._study import Row, Study
+from thaw.studies._base.study import Row, Study
 
 SHOWN = 8
 """Images in a strip."""

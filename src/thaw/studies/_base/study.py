@@ -8,8 +8,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from thaw.artifacts import Artifacts
-from thaw.assembly import build_network, build_sampling, image_shape
+from thaw.core.randomness import generator
 from thaw.data import Dataset, read_dataset, to_uint8
 from thaw.evaluation.classifier import FeatureNetwork, features, load_classifier
 from thaw.evaluation.diversity import class_shares, unique_fraction
@@ -17,7 +16,8 @@ from thaw.evaluation.frechet import Moments, frechet_interval, read_moments
 from thaw.loading import load_model
 from thaw.model import Model
 from thaw.params import Choice, Params
-from thaw.randomness import generator
+from thaw.results.layout import Artifacts
+from thaw.variant import build_network, build_sampling
 
 Row = dict[str, Any]
 
@@ -85,11 +85,11 @@ class Study:
     @functools.cached_property
     def classifier(self) -> FeatureNetwork:
         """The feature network."""
-        return load_classifier(self.artifacts.classifier)
+        return load_classifier(self.artifacts.reference("classifier.safetensors"))
 
     @functools.cached_property
     def _real(self) -> Moments:
-        return read_moments(self.artifacts.statistics)
+        return read_moments(self.artifacts.reference("statistics.safetensors"))
 
     def test_images(self, count: int) -> Tensor:
         """`count` test images in the data's range, (count, C, H, W), the same in every study."""
@@ -145,6 +145,6 @@ class Study:
         model = self.model()
         torch.manual_seed(self.params.train_budget(self.variant).seeds[0])
         block = self.params.variant(self.variant).train
-        network = build_network(block, image_shape(self.params.data), f"variants.{self.variant}.train")
+        network = build_network(block, self.params.data.shape, f"variants.{self.variant}.train")
         model.network.load_state_dict(network.state_dict())
         return model

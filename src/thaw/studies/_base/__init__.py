@@ -1,0 +1,1 @@
+"""What every study works with, and what several measure."""
