@@ -68,5 +68,5 @@ lock: ## Bring both lock files up to date with pyproject.toml
 	@echo "The pinned versions are in requirements.lock and requirements-dev.lock"
 
 clean: ## Remove caches and API pages; results, models and .venv stay
-	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .quarto report/.quarto report/.jupyter_cache report/_freeze docs/api
+	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .quarto report/.quarto report/.jupyter_cache docs/api
 	@find src tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} + 2>/dev/null || true

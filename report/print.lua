@@ -7,7 +7,6 @@ local READABLE = 6.2 -- type that is smaller than this is worth turning the page
 local LETTER = 0.55 -- width of a letter, as a share of the size of the type
 local GAP = 6 -- between columns, in points
 local LINE = 24 -- letters at which running text in a cell is broken
-local TURNED = "// This table lies on its side." -- in Typst, because most tables are Typst before Quarto sees them
 
 local function typst(code)
   return pandoc.RawBlock("typst", code)
@@ -68,13 +67,14 @@ local function fit(tbl)
     tbl.colspecs[number] = { column[1], crowded and share or nil }
   end
   tbl.classes:insert("typst:no-figure") -- the figure is Quarto's
-  return room == SIDEWAYS and { typst(TURNED), tbl } or tbl
+  if room == SIDEWAYS then tbl.classes:insert("sideways") end
+  return tbl
 end
 
 local function turn(float, node)
   local turned = false
   pandoc.Blocks(float.content):walk({
-    RawBlock = function(raw) turned = turned or raw.text:find(TURNED, 1, true) ~= nil end,
+    Table = function(tbl) turned = turned or tbl.classes:includes("sideways") end,
   })
   if turned then return pandoc.Blocks({ typst("#page(flipped: true, margin: 1.4cm)["), node, typst("]") }) end
 end

@@ -92,6 +92,7 @@ with_runtime() {
 with_project() {
 	with_runtime
 	install project "requirements.lock pyproject.toml" --no-build-isolation --no-deps -e .
+	[ ! -d report ] || echo "QUARTO_PYTHON=$PWD/.venv/bin/python" >report/_environment.local # from wherever it is called
 }
 
 with_dev() {

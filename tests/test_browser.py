@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
-from thaw.reporting.render import render
+from thaw.pages.plain import render
+from thaw.results.measurements import results
 
 ROOT = Path(__file__).parents[1]
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome", "chrome"))), None)
 AXE = Path(os.environ.get("AXE_CORE", "node_modules/axe-core/axe.min.js"))
 """axe-core from npm, which tests for accessibility; AXE_CORE names its file where it is installed elsewhere."""
-COPIED = ("figures", "metrics", "plots", "reference", "report", "runs", "studies", "dvc.lock", "dvc.yaml",
-          "params.yaml", "pyproject.toml", "requirements.lock", "data/published.csv")  # fmt: skip
+COPIED = ("report", "results", "dvc.lock", "dvc.yaml", "params.yaml", "pyproject.toml", "requirements.lock",
+          "data/published.csv")  # fmt: skip
 SECONDS = 300
 """How long the browser may take to answer before it counts as hung."""
 
@@ -109,10 +110,12 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in COPIED:
         (root / name).parent.mkdir(exist_ok=True)
         if (ROOT / name).is_dir():
-            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("_*book", "_freeze", ".quarto"))
+            shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("_book", "_coursework", ".*"))
         else:
             shutil.copy(ROOT / name, root / name)
-    return render(root / "report", root / "index.html")
+    results.cache_clear()
+    render(root / "report", root / "index.html")
+    return root / "index.html"
 
 
 @pytest.fixture(scope="module")

@@ -1,55 +1,25 @@
 """The report's pages stand on their own: each reference arrives, whatever params.yaml asks for and has results of."""
 
 import contextlib
-import io
-import os
 import re
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import pytest
+from comparison_fixtures import ROOT
 from ruamel.yaml import YAML
 
+from thaw.pages.plain import printed
+from thaw.pages.prose import chapters
 from thaw.params import read_params
-from thaw.reporting.cells import Cell, Line, read_pieces, read_yaml
-from thaw.reporting.results import results
+from thaw.results.measurements import results
 
-ROOT = Path(__file__).parents[1]
-CONFIG = read_yaml((ROOT / "report" / "_quarto.yml").read_text(), "_quarto.yml")
-CHAPTERS: list[str] = CONFIG["book"]["chapters"] + CONFIG["book"]["appendices"]
-ARTIFACTS = ("figures", "metrics", "plots", "reference", "runs", "sheets")
-
+CHAPTERS = chapters(ROOT / "report")
+CODE = re.compile(r"^```\{python\}.*?^```|`\{python\}[^`]*`", re.MULTILINE | re.DOTALL)
 LABEL = re.compile(r"\{#((?:fig|tbl|eq|sec)-[^\s}]+)")
 REFERENCE = re.compile(r"(?<![\w`])@((?:fig|tbl|eq|sec)-[\w-]+)")
 CITATION = re.compile(r"(?<![\w`])@([a-z]+\d{4}[a-z]*)")
-
-
-def pieces(chapter: str) -> list[str | Cell]:
-    """The prose and the cells of a chapter."""
-    path = ROOT / "report" / chapter
-    lines = [Line(text, path, number) for number, text in enumerate(path.read_text().splitlines(), start=1)]
-    return list(read_pieces(lines, {"echo": False, "eval": True, "include": True, "output": True, "warning": False}))
-
-
-def prose(chapter: str) -> str:
-    """What somebody wrote."""
-    return "".join(piece for piece in pieces(chapter) if isinstance(piece, str))
-
-
-def printed(chapter: str) -> str:
-    """A chapter as the renderers get it: its prose, and what its cells print in this process."""
-    names: dict[str, Any] = {}
-    out = io.StringIO()
-    for piece in pieces(chapter):
-        if isinstance(piece, str):
-            out.write(piece)
-        else:
-            with contextlib.redirect_stdout(out):
-                exec(piece.source, names)
-            out.write("\n")
-    return out.getvalue()
 
 
 @pytest.fixture(scope="module", params=["one variant", "no results"])
@@ -72,19 +42,15 @@ def book(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     with (root / "params.yaml").open("w") as file:
         YAML().dump(params, file)
     if request.param != "no results":
-        for name in ARTIFACTS:
-            shutil.copytree(ROOT / name, root / name)
+        shutil.copytree(ROOT / "results", root / "results")
         (root / "data").mkdir()
         for name in ("data/published.csv", "requirements.lock", "dvc.lock"):
             shutil.copy(ROOT / name, root / name)
-    before = Path.cwd()
-    os.chdir(root)
     results.cache_clear()
-    try:
-        return {chapter: printed(chapter) for chapter in CHAPTERS}
-    finally:
-        os.chdir(before)
-        results.cache_clear()
+    with contextlib.chdir(root / "report"):
+        printed_pages = {name: "\n".join(printed(Path(name), {}, {"echo": False})) for name in CHAPTERS}
+    results.cache_clear()
+    return printed_pages
 
 
 def test_every_label_stands_once_and_every_reference_arrives(book: dict[str, str]) -> None:
@@ -105,7 +71,8 @@ def test_every_source_is_cited_and_every_citation_has_its_source() -> None:
 @pytest.mark.parametrize("chapter", CHAPTERS)
 def test_no_result_is_typed(chapter: str) -> None:
     """Only computed text may name a variant: what a sentence says of one would not change with its results."""
-    named = [name for name in read_params(ROOT / "params.yaml").variants if re.search(rf"\b{name}\b", prose(chapter))]
+    prose = CODE.sub("", (ROOT / "report" / chapter).read_text())
+    named = [name for name in read_params(ROOT / "params.yaml").variants if re.search(rf"\b{name}\b", prose)]
     assert named == []
 
 

@@ -1,31 +1,65 @@
-"""Rendering the report with whichever renderer this machine has."""
+"""Rendering the report, and the student's own, with Quarto where this machine has it, or else with `plain`."""
 
 import os
+import re
 import shutil
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from thaw.artifacts import Artifacts
 from thaw.errors import ThawError
-from thaw.reporting.prose import chapters
-from thaw.reporting.render import render
+from thaw.files import replacing
+from thaw.pages.coursework import WORDS, chosen, page
+from thaw.pages.plain import render
+from thaw.pages.prose import chapters
+from thaw.results.layout import Artifacts
+from thaw.results.measurements import Results, results
+
+VARIANTS = "THAW_VARIANTS"
+"""The variable of the environment that coursework.qmd reads the names of its variants from."""
+PLAIN = "by thaw's plain renderer, since there is no quarto on PATH"
 
 
 def publish(artifacts: Artifacts) -> str:
     """Render report/ to report/_book, and return a sentence that says where it is and what rendered it.
 
-    Quarto does it where it is installed, beside this Python or elsewhere; otherwise the plain renderer does. Raises
-    ThawError where the rendering fails.
+    Raises ThawError where the rendering fails.
     """
-    page = artifacts.book / "index.html"
-    quarto = find_quarto()
-    if quarto is None:
-        render(artifacts.report, page)
-        return f"The report is {page} (by thaw's plain renderer, since there is no quarto on PATH)."
-    pages = [(artifacts.book / name).with_suffix(".html") for name in chapters(artifacts.report)]
-    by_quarto(quarto, artifacts.report, pages)
-    return f"The report is {page} (by quarto)."
+    index = artifacts.book / "index.html"
+    written = [(artifacts.book / name).with_suffix(".html") for name in chapters(artifacts.report)]
+    if by_quarto(artifacts.report, written):
+        return f"The report is {index} (by quarto)."
+    results.cache_clear()  # the pages are run in this process
+    render(artifacts.report, index)
+    return f"The report is {index} ({PLAIN})."
+
+
+def publish_coursework(artifacts: Artifacts, variants: str) -> str:
+    """Render report/coursework.qmd about `variants` to report/_coursework; say where it is and how many words it has.
+
+    Quarto makes an HTML and a PDF file; the plain renderer makes the HTML file. Raises ThawError where params.yaml has
+    no such variant or the rendering fails; what stood there before then stays.
+    """
+    source = page(artifacts)
+    if not source.is_file():
+        raise ThawError(f"{source} does not exist: it should be the report; `git checkout` brings it back.")
+    names = chosen(Results(artifacts), variants)
+    os.environ[VARIANTS] = ",".join(names)
+    output = artifacts.report / "_coursework" / "coursework.html"
+    written = [source.with_suffix(suffix) for suffix in (".html", ".pdf")]
+    if by_quarto(source, written):
+        for file in written:
+            with replacing(output.with_suffix(file.suffix)) as temporary:
+                file.replace(temporary)
+        where = f"{output} and {output.with_suffix('.pdf').name} beside it (by quarto)"
+    else:
+        results.cache_clear()
+        render(artifacts.report, output, alone=source.name)
+        where = f"{output} ({PLAIN}, which would make a PDF too)"
+    counted = re.search(r'class="word-count">(\d+)<', output.read_text("utf-8"))
+    words = int(counted[1]) if counted else 0
+    too_many = f", {words - WORDS} too many" if words > WORDS else ""
+    return f"The report about {', '.join(names)} is {where}. It has {words} words of at most {WORDS}{too_many}."
 
 
 def find_quarto() -> str | None:
@@ -34,15 +68,21 @@ def find_quarto() -> str | None:
     return shutil.which("quarto", path=programs)
 
 
-def by_quarto(quarto: str, source: Path, written: Sequence[Path]) -> None:
-    """Have Quarto render a page or a project to the files `written`. Raises ThawError where one of them is missing."""
+def by_quarto(source: Path, written: Sequence[Path]) -> bool:
+    """Have Quarto render a page or a project to the files `written`; False where Quarto is not installed.
+
+    Raises ThawError where one of the files is missing afterwards.
+    """
+    quarto = find_quarto()
+    if quarto is None:
+        return False
     import quarto as interface  # the name of PyPI's package is that of the program
 
-    os.environ["QUARTO_PYTHON"] = sys.executable
-    os.environ["QUARTO_PATH"] = quarto
+    os.environ |= {"QUARTO_PYTHON": sys.executable, "QUARTO_PATH": quarto}
     for file in written:
         file.unlink(missing_ok=True)
     interface.render(str(source))  # it does not say whether Quarto succeeded
     for file in written:
         if not file.exists():
             raise ThawError(f"quarto could not render {source} to {file.name}, for the reason above.")
+    return True
