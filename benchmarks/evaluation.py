@@ -12,14 +12,14 @@ import time
 
 import torch
 
-from thaw.artifacts import Artifacts, find_root
+from thaw.core.tensors import read_tensors
 from thaw.data import read_dataset, to_uint8
 from thaw.evaluation.classifier import features, load_classifier
 from thaw.evaluation.frechet import read_moments
 from thaw.evaluation.restorations import restoration_rows, restoration_scores
 from thaw.evaluation.samples import Reference, background_row, diversity_rows, frechet_rows
 from thaw.params import read_params
-from thaw.training.checkpoint import read_tensors
+from thaw.results.layout import Artifacts, find_root
 
 COUNT = 10_000
 NOISE = 0.05
@@ -43,11 +43,12 @@ def main() -> None:
         print(f"{name:<42}{time.monotonic() - step:7.1f} s", flush=True)
         step = time.monotonic()
 
-    network = load_classifier(artifacts.classifier)
-    _, header = read_tensors(artifacts.statistics)
+    network = load_classifier(artifacts.reference("classifier.safetensors"))
+    statistics = artifacts.reference("statistics.safetensors")
+    _, header = read_tensors(statistics)
     reference = Reference(
-        dataset, network, read_moments(artifacts.statistics), features(network, dataset.test.pixels), header["within"],
-        {}, params.evaluation.confidence, params.budget.evaluate.resamples,
+        dataset, network, read_moments(statistics), features(network, dataset.test.pixels), header["within"], {},
+        params.evaluation.confidence, params.budget.evaluate.resamples,
     )  # fmt: skip
     pixels = [to_uint8(samples, dataset.half_range)]
     feats = [features(network, pixels[0])]

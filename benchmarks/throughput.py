@@ -14,12 +14,12 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
-from thaw.assembly import build_network
-from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
+from thaw.core.hardware import accelerator, autocast, bf16_is_fast
+from thaw.core.layers import TimeFeatures
+from thaw.degradations.gaussian_noise import GaussianNoise
 from thaw.diffusion.objectives import Noise, losses
-from thaw.hardware import accelerator, autocast, bf16_is_fast
-from thaw.networks._layers import TimeFeatures
 from thaw.params import Choice, Train
+from thaw.variant import build_network
 
 SHAPE = (1, 28, 28)
 SCHEDULE = Choice.model_validate({"name": "linear", "beta_min": 1e-4, "beta_max": 0.02})

@@ -2,23 +2,24 @@
 
 import os
 import re
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
-from thaw.files import replacing
-from thaw.reporting import charts
-from thaw.reporting.charts import COLORS, Line, Panel
-from thaw.reporting.comparison import Comparison, Pair
-from thaw.reporting.snapshots import Side, read_table
+from thaw.compare.compare import Comparison, Pair
+from thaw.files import read_csv, replacing
+from thaw.metrics import METRICS
+from thaw.results.differences import Side
 
-LOSSES = {"validation_loss": False, "generator_loss": False, "discriminator_loss": True}
-"""The columns of a loss curve that are drawn, and whether dotted; the training loss would only hide the others."""
-SCORES = {"rmse": "RMSE", "ssim": "SSIM", "class_preservation": "class kept"}
-SEEN = "images seen in training"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 ACROSS = 3
+PANEL = 3.4, 2.3
+"""The width and height of a panel, in inches."""
 SHEETS = {"samples": "samples", "reconstructions": "restorations"}
 PICTURED = 3
 """Of how many variants at most pictures are drawn."""
@@ -26,7 +27,59 @@ SIDE = 560
 """The width of a sheet in a picture, in pixels."""
 CAPTION = 30
 
-Table = list[dict[str, str]]
+Rows = list[dict[str, str]]
+
+
+@dataclass(frozen=True)
+class Curve:
+    """Two columns of a table of a variant as a curve, one for each training where the table has several.
+
+    Of the rows, those are drawn whose columns are as `of` says and whose y is there.
+    """
+
+    table: str
+    x: str
+    y: str
+    of: Mapping[str, str] = field(default_factory=dict)
+    band: bool = False
+    dotted: bool = False
+    scale: float = 1
+
+    def lines(self, side: Side) -> Iterator[Rows]:
+        """The rows of each line."""
+        rows = read_csv(side.state.artifacts.table(side.variant, self.table))
+        rows = [row for row in rows if row.get(self.y) and all(row[name] == value for name, value in self.of.items())]
+        for training in dict.fromkeys(row.get("seed") for row in rows):
+            yield [row for row in rows if row.get("seed") == training]
+
+
+class Panel(NamedTuple):
+    """A chart: its title, the label below it, which of its axes are logarithmic (`y`, `xy`), and its curves."""
+
+    title: str
+    label: str
+    log: str
+    curves: Sequence[Curve]
+
+
+SEEN = "images seen in training"
+PANELS = (
+    # The training loss would only hide the others.
+    Panel("loss", SEEN, "y", [Curve("loss", "images", "validation_loss"), Curve("loss", "images", "generator_loss"),
+                              Curve("loss", "images", "discriminator_loss", dotted=True)]),
+    Panel(METRICS["fid_classifier"].title, SEEN, "y", [Curve("fid", "images", "fid_classifier", band=True)]),
+    Panel("test loss", "t/T", "y", [Curve("test_loss", "tau", "test_loss", band=True)]),
+    *(
+        Panel(f"{METRICS[key].title} of restorations", "from t/T; dotted: directly", "", [
+            Curve("severity", "tau", "value", {"metric": key, "restoration": "iterative"}, band=True),
+            Curve("severity", "tau", "value", {"metric": key, "restoration": "direct"}, dotted=True),
+        ])
+        for key in ("rmse", "ssim", "class_preservation")
+    ),
+    Panel("ᾱ, what is left of the image", "t/T", "", [Curve("normality", "tau", "alpha_bar")]),
+    Panel("bits per dimension and step", "t", "xy", [Curve("likelihood", "first_t", "per_step", {"term": "L_t"})]),
+    Panel("share of a class among samples, %", "class", "", [Curve("classes", "class", "share", scale=100)]),
+)  # fmt: skip
 
 
 def with_pictures(comparison: Comparison, folder: Path) -> Comparison:
@@ -42,33 +95,73 @@ def with_pictures(comparison: Comparison, folder: Path) -> Comparison:
 def _write(comparison: Comparison, pair: Pair, folder: Path) -> list[Path]:
     """Write the pictures that the artifacts of either side allow; their paths."""
     prefix = f"{pair.after.variant}-" if pair.before.variant == pair.after.variant else ""
-    labels = comparison.before, comparison.after
+    sides = [(comparison.before, pair.before), (comparison.after, pair.after)]
     paths = []
-    if panels := curves(pair):
+    if panels := [panel for panel in PANELS if any(any(c.lines(side)) for _, side in sides for c in panel.curves)]:
         paths.append(folder / f"{prefix}curves.svg")
         with replacing(paths[-1]) as temporary:
-            temporary.write_text(charts.draw(panels, labels, ACROSS), encoding="utf-8")
+            draw(panels, sides, temporary)
     for sheet, name in SHEETS.items():
-        found = {
-            label: path
-            for label, side in zip(labels, (pair.before, pair.after), strict=True)
-            if (path := side.snapshot.artifacts.sheet(side.variant, sheet)).exists()
-            and (sheet == "samples" or side.snapshot.scores(side.variant)[1])  # a GAN restores nothing
-        }
-        if found:
+        shown = [(label, side) for label, side in sides if sheet == "samples" or _restores(side)]
+        found = {label: side.state.artifacts.sheet(side.variant, sheet) for label, side in shown}
+        if found := {label: path for label, path in found.items() if path.exists()}:
             paths.append(folder / f"{prefix}{name}.png")
             with replacing(paths[-1]) as temporary:
                 beside(found, SIDE).save(temporary)
     return paths
 
 
+def _restores(side: Side) -> bool:
+    """Whether a variant restores images, as a GAN does not."""
+    return any(found.metric.applies_to == "restorations" for found in side.measured.values())
+
+
+def draw(panels: Sequence[Panel], sides: Sequence[tuple[str, Side]], path: Path) -> None:
+    """Write an SVG with the panels in rows of ACROSS, and below them which colour is which side."""
+    # Matplotlib takes longer to import than a comparison without pictures takes.
+    import matplotlib as mpl
+    from matplotlib import style
+    from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
+
+    from thaw.figures.drawing import STYLE, nth_color, readable_log_axis
+
+    across = min(ACROSS, len(panels))
+    down = -(-len(panels) // across)
+    # Text stays text, and the same curves make the same file.
+    with style.context(STYLE), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "thaw"}):
+        figure = Figure(figsize=(across * PANEL[0], down * PANEL[1] + 0.3))
+        colors = [nth_color(number) for number in range(len(sides))]
+        for number, panel in enumerate(panels):
+            axes = figure.add_subplot(down, across, number + 1, title=panel.title, xlabel=panel.label)
+            for (_, side), color in zip(sides, colors, strict=True):
+                for curve in panel.curves:
+                    _plot(axes, curve, side, color)
+            if "x" in panel.log:
+                axes.set_xscale("log")
+                readable_log_axis(axes.xaxis, *axes.get_xlim())
+            if "y" in panel.log:
+                axes.set_yscale("log")
+                readable_log_axis(axes.yaxis, *axes.get_ylim())
+        legend = [Line2D([], [], color=color) for color in colors]
+        figure.legend(legend, [label for label, _ in sides], loc="outside lower center", ncols=len(sides))
+        figure.savefig(path, format="svg", metadata={"Date": None})
+
+
+def _plot(axes: "Axes", curve: Curve, side: Side, color: str) -> None:
+    for rows in curve.lines(side):
+        x = [float(row[curve.x]) for row in rows]
+        axes.plot(x, [curve.scale * float(row[curve.y]) for row in rows], color=color, ls=":" if curve.dotted else "-")
+        if curve.band:
+            low, high = ([float(row[name]) for row in rows] for name in ("low", "high"))
+            axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
+
+
 def beside(pictures: dict[str, Path], width: int) -> Image.Image:
     """Pictures of one width beside each other, each below its name, pixels enlarged without smoothing."""
     images = [Image.open(path).convert("RGB") for path in pictures.values()]
     scale = [max(1, width // image.width) for image in images]
-    images = [
-        i.resize((i.width * k, i.height * k), Image.Resampling.NEAREST) for i, k in zip(images, scale, strict=True)
-    ]
+    images = [ImageOps.scale(i, k, Image.Resampling.NEAREST) for i, k in zip(images, scale, strict=True)]
     gap = CAPTION // 2
     size = sum(image.width for image in images) + gap * (len(images) + 1), max(i.height for i in images) + CAPTION + gap
     canvas = Image.new("RGB", size, "white")
@@ -78,84 +171,3 @@ def beside(pictures: dict[str, Path], width: int) -> Image.Image:
         canvas.paste(image, (left, CAPTION))
         left += image.width + gap
     return canvas
-
-
-def curves(pair: Pair) -> list[Panel]:
-    """Every curve that either side has, in a panel a kind."""
-    panels = [
-        _panel(pair, Panel("loss", SEEN, log="y"), _loss),
-        _panel(pair, Panel("FID (classifier)", SEEN, log="y"), _fid),
-        _panel(pair, Panel("test loss", "t/T", log="y"), _test_loss),
-        *(
-            _panel(pair, Panel(f"{name} of restorations", "from t/T; dotted: directly"), _severity(metric))
-            for metric, name in SCORES.items()
-        ),
-        _panel(pair, Panel("ᾱ, what is left of the image", "t/T"), _schedule),
-        _panel(pair, Panel("bits per dimension and step", "t", log="xy"), _likelihood),
-        _panel(pair, Panel("share of a class among samples, %", "class"), _classes),
-    ]
-    return [panel for panel in panels if panel.lines]
-
-
-def _panel(pair: Pair, panel: Panel, draw: Callable[[Side, str], list[Line]]) -> Panel:
-    lines = [line for side, color in zip((pair.before, pair.after), COLORS, strict=True) for line in draw(side, color)]
-    return replace(panel, lines=lines)
-
-
-def _column(table: Table, name: str) -> list[float]:
-    return [float(row[name]) for row in table]
-
-
-def _line(table: Table, x: str, y: str, color: str, *, band: bool = False, dotted: bool = False) -> list[Line]:
-    """A curve of two columns of a table; none where the table is empty."""
-    if not table:
-        return []
-    low, high = (_column(table, "low"), _column(table, "high")) if band else ([], [])
-    return [Line(_column(table, x), _column(table, y), color, low=low, high=high, dotted=dotted)]
-
-
-def _loss(side: Side, color: str) -> list[Line]:
-    table = read_table(side.snapshot.artifacts.loss(side.variant))
-    return [
-        line
-        for seed in dict.fromkeys(row["seed"] for row in table)
-        for column, dotted in LOSSES.items()
-        if column in table[0]
-        for line in _line([r for r in table if r["seed"] == seed], "images", column, color, dotted=dotted)
-    ]
-
-
-def _fid(side: Side, color: str) -> list[Line]:
-    return _line(read_table(side.snapshot.artifacts.fid(side.variant)), "images", "fid_classifier", color, band=True)
-
-
-def _test_loss(side: Side, color: str) -> list[Line]:
-    return _line(read_table(side.snapshot.artifacts.test_loss(side.variant)), "tau", "test_loss", color, band=True)
-
-
-def _severity(metric: str) -> Callable[[Side, str], list[Line]]:
-    def draw(side: Side, color: str) -> list[Line]:
-        table = [r for r in read_table(side.snapshot.artifacts.severity(side.variant)) if r["metric"] == metric]
-        iterative, direct = ([r for r in table if r["restoration"] == kind] for kind in ("iterative", "direct"))
-        return [
-            *_line(iterative, "tau", "value", color, band=True),
-            *_line(direct, "tau", "value", color, dotted=True),
-        ]
-
-    return draw
-
-
-def _schedule(side: Side, color: str) -> list[Line]:
-    table = read_table(side.snapshot.artifacts.normality(side.variant))
-    return _line([row for row in table if row["alpha_bar"]], "tau", "alpha_bar", color)
-
-
-def _likelihood(side: Side, color: str) -> list[Line]:
-    table = read_table(side.snapshot.artifacts.likelihood(side.variant))
-    return _line([row for row in table if row["term"] == "L_t"], "first_t", "per_step", color)
-
-
-def _classes(side: Side, color: str) -> list[Line]:
-    table = read_table(side.snapshot.artifacts.classes(side.variant))
-    shares = [{**row, "percent": str(100 * float(row["share"]))} for row in table]
-    return _line(shares, "class", "percent", color)

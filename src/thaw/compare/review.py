@@ -1,26 +1,20 @@
-"""What a branch changes, for whoever reviews it: parameters, metrics, what ran again and why, figures, and cost."""
+"""What a branch changes: its parameters, its results, what ran again and why, and the figures that differ."""
 
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
-from thaw.artifacts import Artifacts
+from thaw.compare.compare import Comparison, compare_states, state_at
+from thaw.compare.pictures import beside
 from thaw.files import replacing
-from thaw.params import read_yaml
-from thaw.pipeline.parameters import parameters_that_differ
-from thaw.reporting.comparison import Comparison, Pair
-from thaw.reporting.comparison_pictures import beside
-from thaw.reporting.lockfile import Rerun, out_of_sync, reruns
-from thaw.reporting.revisions import WORKSPACE, Revision, extracted, find_revision, forked_from, git
-from thaw.reporting.snapshots import SAME, WORSE, Side, Snapshot, differences
+from thaw.pipeline.why import LOCK, Rerun, out_of_sync, reruns
+from thaw.results.differences import WORSE, Side, State
+from thaw.results.history import WORKSPACE, Revision, find_revision, forked_from
+from thaw.results.layout import Artifacts
 
-READ = ("params.yaml", "dvc.lock", "figures", "plots", "reference", "runs")
-"""What a review reads of the base."""
 MACHINE = ("device", "precision", "torch")
 """What is recorded of the machine that a stage ran on."""
 
@@ -46,13 +40,13 @@ class Review:
     @property
     def regressed(self) -> bool:
         """Whether a metric got worse by more than noise."""
-        return any(found.verdict == WORSE for pair in self.comparison.pairs for found in pair.differences)
+        return any(found.verdict == WORSE for found in self.comparison.differences)
 
     @property
     def empty(self) -> bool:
         """Whether nothing changed at all."""
-        return not (self.comparison.parameters or self.comparison.pairs or self.added or self.removed or self.reruns
-                    or self.figures or self.unsynced)  # fmt: skip
+        return not (self.comparison.parameters or self.comparison.pairs or self.comparison.unreadable or self.added
+                    or self.removed or self.reruns or self.figures or self.unsynced)  # fmt: skip
 
 
 @contextmanager
@@ -63,41 +57,35 @@ def reviewing(artifacts: Artifacts, base: str) -> Iterator[Review]:
     """
     revision = forked_from(artifacts.root, find_revision(artifacts.root, base))
     unsynced = out_of_sync(artifacts)
-    with extracted(artifacts.root, revision, READ) as there:
-        before = Snapshot(revision.label, there, read_yaml(there.params))
-        after = Snapshot(WORKSPACE, artifacts, read_yaml(artifacts.params))
-        pairs = []
-        for name in (name for name in after.variants if name in before.variants):
-            sides = Side(before, name), Side(after, name)
-            found = differences(*sides)
-            if any(difference.verdict != SAME for difference in found):
-                pairs.append(Pair(*sides, found))
-        costs, machines = _runs(there, artifacts)
+    with state_at(artifacts, revision, LOCK) as before:
+        after, there = State(WORKSPACE, artifacts), before.artifacts
+        compared = compare_states(before, after, [name for name in after.variants if name in before.variants])
+        costs, machines = ({}, []) if before.unreadable else _runs(there, artifacts)
         yield Review(
             revision,
-            Comparison("before", "after", after.confidence, parameters_that_differ(before.params, after.params), pairs),
+            replace(compared, before="before", after="after"),
             [Side(after, name) for name in after.variants if name not in before.variants],
             [name for name in before.variants if name not in after.variants],
-            reruns(there.root / "dvc.lock", artifacts.root / "dvc.lock"),
-            costs, machines, _figures(artifacts.root, revision, there), unsynced,
-        )  # fmt: skip
+            reruns(there.root / LOCK, artifacts.root / LOCK),
+            costs,
+            machines,
+            {} if before.unreadable else _figures(there, artifacts),
+            unsynced,
+        )
 
 
 def _runs(before: Artifacts, after: Artifacts) -> tuple[dict[str, float], list[str]]:
-    """The minutes of what was recorded in runs/ since, and what is new about the machine."""
+    """The minutes of the stages that ran since, by variant or study, and what is new about the machine."""
     minutes: dict[str, float] = {}
     machines: dict[str, None] = {}
-    folder = after.run("any").parent
-    for path in sorted(folder.rglob("*.json")):
-        old = _entries(before.root / path.relative_to(after.root))
+    for path in sorted(after.results.glob("*/*/run.json")):
+        old, of = _entries(before.root / path.relative_to(after.root)), path.parent.name
         for stage, entry in _entries(path).items():
-            if entry == old.get(stage):
-                continue
-            minutes[path.stem] = minutes.get(path.stem, 0.0) + entry.get("seconds", 0.0) / 60
-            for key in MACHINE:
-                was, now = old.get(stage, {}).get(key), entry.get(key)
-                if was is not None and was != now:
-                    machines[f"{key} {was} → {now}"] = None
+            was = old.get(stage, {})
+            if entry != was:
+                minutes[of] = minutes.get(of, 0.0) + entry.get("seconds", 0.0) / 60
+                changed = [key for key in MACHINE if was.get(key) not in (None, entry.get(key))]
+                machines |= dict.fromkeys(f"{key} {was[key]} → {entry.get(key)}" for key in changed)
     return minutes, list(machines)
 
 
@@ -106,17 +94,11 @@ def _entries(path: Path) -> dict[str, Any]:
     return content
 
 
-def _figures(root: Path, base: Revision, before: Artifacts) -> dict[str, tuple[Path | None, Path | None]]:
+def _figures(before: Artifacts, after: Artifacts) -> dict[str, tuple[Path | None, Path | None]]:
     """The figures that differ, by name, each as it was and as it is."""
-    after = Artifacts(root)
-    names = git(root, "diff", "--name-only", "--relative", "-z", base.commit, "--", "figures").stdout
-    names += git(root, "ls-files", "--others", "--exclude-standard", "-z", "--", "figures").stdout
-    found = {}
-    for name in sorted(filter(None, names.decode().split("\0"))):
-        if name.endswith(".png"):
-            sides = before.root / name, after.root / name
-            found[Path(name).stem] = tuple(path if path.exists() else None for path in sides)
-    return found  # type: ignore[return-value]
+    old, new = ({path.stem: path for path in side.figures.glob("*.png")} for side in (before, after))
+    same = {name for name in old.keys() & new.keys() if old[name].read_bytes() == new[name].read_bytes()}
+    return {name: (old.get(name), new.get(name)) for name in sorted((old.keys() | new.keys()) - same)}
 
 
 def write_figures(review: Review, folder: Path) -> dict[str, Path]:
@@ -126,6 +108,5 @@ def write_figures(review: Review, folder: Path) -> dict[str, Path]:
         pictures = {label: path for label, path in zip(("before", "after"), sides, strict=True) if path}
         written[name] = folder / f"{name}.png"
         with replacing(written[name]) as temporary:
-            picture: Image.Image = beside(pictures, 0)
-            picture.save(temporary, compress_level=1)
+            beside(pictures, 0).save(temporary, compress_level=1)
     return written

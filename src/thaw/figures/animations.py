@@ -6,14 +6,14 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
-from thaw.artifacts import Artifacts
+from thaw.core.sheets import STRIP_COLUMNS, read_sheet
+from thaw.figures.drawing import Animation
+from thaw.figures.families import representatives
+from thaw.figures.sheet import milestone_images
+from thaw.figures.tiles import PAD, Grid, Tiles, draw_grid
 from thaw.params import Params
-from thaw.reporting.drawing import Animation
-from thaw.reporting.families import representatives
-from thaw.reporting.results import join
-from thaw.reporting.sheet_figures import milestone_images
-from thaw.reporting.tiles import PAD, Grid, Tiles, draw_grid
-from thaw.sheets import STRIP_COLUMNS, read_sheet
+from thaw.results.layout import Artifacts
+from thaw.results.wording import join
 
 STEP, PAUSE, SLOW = 350, 2500, 1200
 """How long a frame is shown, the last one, and one of few, in milliseconds."""
@@ -32,7 +32,7 @@ def animations(artifacts: Artifacts, params: Params) -> dict[str, Animation]:
 def _chain(artifacts: Artifacts, params: Params, kind: str, variant: str) -> Animation:
     """A few chains side by side, z_t above the estimate of the image, a frame for each column of their sheet."""
     path = artifacts.sheet(variant, "chain")
-    tiles = read_sheet(path, params.data.size)  # (2 chains, columns, H, W[, 3])
+    tiles = read_sheet(path, params.data.pixels)  # (2 chains, columns, H, W[, 3])
     steps = visited(params.variant(variant).train.degradation.options.get("steps", 1), params.budget.sample.strip_steps)
     pairs = [np.stack([tiles[0::2, column], tiles[1::2, column]]) for column in range(tiles.shape[1])]
     titles = [f"t = {t}" for t in steps]
@@ -50,7 +50,7 @@ def _chain(artifacts: Artifacts, params: Params, kind: str, variant: str) -> Ani
 def _training(artifacts: Artifacts, params: Params, variant: str) -> Animation:
     """What a network draws from the same latents, a frame for each milestone of its training."""
     path = artifacts.sheet(variant, "milestones")
-    tiles = read_sheet(path, params.data.size)  # (milestones, images, H, W[, 3])
+    tiles = read_sheet(path, params.data.pixels)  # (milestones, images, H, W[, 3])
     seen = milestone_images(params, variant)[: len(tiles)]
     return Animation(
         _frames([row[: len(row) // 2 * 2].reshape(2, -1, *row.shape[1:]) for row in tiles],
@@ -74,12 +74,10 @@ def visited(steps: int, most: int) -> list[int]:
 
 
 def _frames(pictures: Sequence[Tiles], titles: Sequence[str], rows: Sequence[str]) -> list[Figure]:
-    frames = []
+    frames, line, dpi = [], 4 * PAD, plt.rcParams["figure.dpi"]
     for tiles, title in zip(pictures, titles, strict=True):
         grid = Grid(tiles, rows, width=FRAME_WIDTH)
-        line = 4 * PAD
         size = (grid.size[0], grid.size[1] + line)
-        dpi = plt.rcParams["figure.dpi"]
         figure = plt.figure(figsize=(size[0] / dpi, size[1] / dpi), layout="none")
         draw_grid(figure, grid, (0, line))
         figure.text(grid.left / size[0], 1 - 0.5 * line / size[1], title, ha="left", va="center")

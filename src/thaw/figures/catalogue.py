@@ -4,38 +4,27 @@ A figure is a function of the artifacts that returns a Drawing, or None where no
 alternative texts are made with the figure, so that they say what is in it.
 """
 
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
-from thaw.artifacts import Artifacts
+from thaw.figures import evaluation, process, sheet, training
+from thaw.figures.animations import animations
+from thaw.figures.drawing import STYLE, Animation, Drawing, Overview
+from thaw.figures.network import network
+from thaw.figures.study import draw_comparison, draw_study
 from thaw.params import Params
-from thaw.reporting import evaluation_figures, process_figures, sheet_figures, training_figures
-from thaw.reporting.animations import animations
-from thaw.reporting.drawing import Animation, Drawing
-from thaw.reporting.network_figures import network
-from thaw.reporting.results import pictures
-from thaw.reporting.study_figures import draw_comparison, draw_study
+from thaw.results.layout import Artifacts
+from thaw.results.measurements import pictures
 
-STYLE = Path(__file__).parent / "style.mplstyle"
-OVERVIEWS: dict[str, Callable[[Artifacts, Params], Drawing | None]] = {
-    "schedules": process_figures.schedules,
-    "forward": process_figures.forward,
-    "markov-chain": process_figures.markov_chain,
-    "normality": process_figures.normality,
-    "central-pixels": process_figures.central_pixels,
-    "loss": training_figures.loss,
-    "fid": training_figures.fid,
-    "overview": sheet_figures.overview,
-    "chains": sheet_figures.chains,
-    "severity": evaluation_figures.severity,
-    "test-loss": evaluation_figures.test_loss,
-    "likelihood": evaluation_figures.likelihood,
-    "classes": evaluation_figures.classes,
-    "extrapolation": evaluation_figures.extrapolation,
-}
+_OVERVIEWS: tuple[Overview, ...] = (
+    process.schedules, process.forward, process.markov_chain, process.normality, process.central_pixels,
+    training.loss, training.fid, sheet.overview, sheet.chains, evaluation.severity, evaluation.test_loss,
+    evaluation.likelihood, evaluation.classes, evaluation.extrapolation,
+)  # fmt: skip
+OVERVIEWS = {draw.__name__.replace("_", "-"): draw for draw in _OVERVIEWS}
+"""The figures of several variants: the name of one is that of its function, with hyphens."""
 
 
 def draw_all(artifacts: Artifacts, params: Params) -> Iterator[tuple[str, Drawing | Animation]]:
@@ -55,11 +44,11 @@ def _all(artifacts: Artifacts, params: Params) -> Iterator[tuple[str, Drawing | 
     for name, draw in OVERVIEWS.items():
         yield name, draw(artifacts, params)
     for name in dict.fromkeys(params.variant(variant).train.network.name for variant in params.compared):
-        yield f"network-{name}", network(artifacts, name)
-    for name in sheet_figures.SHEETS:
+        yield f"network-{name}", network(artifacts, params, name)
+    for name in sheet.SHEETS:
         for variant in params.compared:
             if name in pictures(params, variant):
-                yield f"{name}-{variant}", sheet_figures.of_variant(artifacts, params, name, variant)
+                yield f"{name}-{variant}", sheet.of_variant(artifacts, params, name, variant)
     for key in (*params.studies.trained, *params.studies.untrained):
         yield f"study-{key}", draw_study(artifacts, params, key)
     for key in params.studies.compared:

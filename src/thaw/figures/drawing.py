@@ -1,18 +1,26 @@
 """What a figure is to the rest of the report."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+import functools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
+from thaw.figures.families import table_paths
+from thaw.params import Params
+from thaw.results.layout import Artifacts
+
+STYLE = Path(__file__).parent / "style.mplstyle"
+"""The one style of every figure, for matplotlib's style.context."""
 WIDTH = 6.5
 """Of a full-width figure in inches, about that of the text on a page, so that type is printed in its own size."""
 SMALL = 7.5
@@ -26,7 +34,30 @@ class Drawing:
     figure: Figure
     caption: str
     alt: str
-    sources: list[Path]
+    sources: list[Path] = field(default_factory=list)
+
+
+Overview = Callable[[Artifacts, Params], Drawing | None]
+Tables = dict[str, pd.DataFrame]
+
+
+def of_tables(name: str) -> Callable[[Callable[[Params, Tables], Drawing]], Overview]:
+    """Let a function draw what the tables of one name have, by variant; no figure where none of them has any rows."""
+
+    def decorate(draw: Callable[[Params, Tables], Drawing]) -> Overview:
+        @functools.wraps(draw)
+        def drawn(artifacts: Artifacts, params: Params) -> Drawing | None:
+            paths = table_paths(artifacts, params, name)
+            tables = {variant: table for variant, path in paths.items() if len(table := pd.read_csv(path))}
+            if not tables:
+                return None
+            drawing = draw(params, tables)
+            drawing.sources.extend(paths[variant] for variant in tables)
+            return drawing
+
+        return drawn
+
+    return decorate
 
 
 @dataclass(frozen=True)
@@ -56,16 +87,16 @@ def nth_line(number: int) -> dict[str, Any]:
     return dict(entries[number % len(entries)])
 
 
+def band(panel: Axes, x: pd.Series, table: pd.DataFrame, color: str) -> None:
+    """The intervals about a line, whose ends are the columns `low` and `high`."""
+    panel.fill_between(x, table["low"], table["high"], color=color, alpha=0.15, linewidth=0)
+
+
 def readable_log_axis(axis: Any, low: float, high: float) -> None:
     """Plain numbers on a logarithmic axis from `low` to `high`: powers of ten, and what lies between if few fit."""
     decades = np.log10(high / low) if low > 0 else 9.0
-    if decades < 0.7:
-        axis.set_major_locator(MaxNLocator(4))
-        axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter("{x:g}")
-        return
     subs = (1.0, 2.0, 5.0) if decades < 1.6 else (1.0, 3.0) if decades < 2.5 else (1.0,)
-    axis.set_major_locator(LogLocator(subs=subs))
+    axis.set_major_locator(MaxNLocator(4) if decades < 0.7 else LogLocator(subs=subs))
     axis.set_minor_locator(NullLocator())
     if decades < 4:
         axis.set_major_formatter("{x:g}")

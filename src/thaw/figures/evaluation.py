@@ -1,7 +1,6 @@
 """The figures that take a score apart: by severity, by t, by term, by class, by the number of samples."""
 
-from collections.abc import Callable
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -11,28 +10,27 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from thaw.artifacts import Artifacts
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, nth_color, nth_line, of_tables, readable_log_axis, shares
+from thaw.figures.families import by_family
 from thaw.params import Params
-from thaw.reporting.drawing import SMALL, WIDTH, Drawing, nth_color, nth_line, readable_log_axis
-from thaw.reporting.drawing import shares as draw_shares
-from thaw.reporting.families import by_family, existing
-from thaw.reporting.results import join
+from thaw.results.wording import join
 
 SCORES = {"rmse": "RMSE", "ssim": "SSIM", "psnr": "PSNR (dB)", "class_preservation": "class kept"}
 STYLES = {"iterative": "-", "direct": ":"}
+TERMS = (("L_0", "$L_0$", "#4d4d4d"), ("L_t", r"$\sum L_{t-1}$", "#a6a6a6"), ("L_T", "$L_T$", "#dedede"))
 LONGEST_BAR = 1.8
 """Of the median bar; a longer one is cut, so that it does not squash the others."""
 
 
-def _with_rows(params: Params, path: Callable[[str], Path]) -> dict[str, pd.DataFrame]:
-    """The tables of the compared variants that have any rows, by variant."""
-    tables = {variant: pd.read_csv(found) for variant, found in existing(params, path).items()}
-    return {variant: table for variant, table in tables.items() if len(table)}
+def _panels(
+    params: Params, tables: dict[str, pd.DataFrame], across: str, down: Sequence[str], height: float
+) -> tuple[Figure, list[tuple[Any, list[str]]], str]:
+    """A figure with a column of panels for each family of variants, and legends below.
 
-
-def _panels(params: Params, tables: dict[str, pd.DataFrame], rows: int, height: float) -> tuple[Figure, Any, Any]:
-    """A figure with a column of `rows` panels for each family, legends below, and the variants of each family."""
-    families = by_family(params, tables)
+    `across` is the label below the columns, `down` has those beside the rows. Returns the panels of each column with
+    its variants, and the families in words.
+    """
+    families, rows = by_family(params, tables), len(down)
     legend = 0.2 + 0.165 * max(len(variants) for variants in families.values())
     figure = plt.figure(figsize=(WIDTH, rows * height + legend))
     above, below = figure.subfigures(2, 1, height_ratios=[rows * height, legend], squeeze=False)[:, 0]
@@ -43,18 +41,20 @@ def _panels(params: Params, tables: dict[str, pd.DataFrame], rows: int, height: 
         lines = [Line2D([], [], label=variant, **nth_line(number)) for number, variant in enumerate(variants)]
         panel.legend(handles=lines, loc="upper left", fontsize=SMALL, handlelength=1.6, borderaxespad=0)
         panel.axis("off")
-    return figure, axes, families
+    for label, row in zip(down, axes, strict=True):
+        row[0].set_ylabel(label)
+    for panel in axes[-1]:
+        panel.set_xlabel(across)
+    return figure, list(zip(axes.T, families.values(), strict=True)), join(list(families))
 
 
-def severity(artifacts: Artifacts, params: Params) -> Drawing | None:
+@of_tables("severity")
+def severity(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     """Scores of restored test images against the severity that they were degraded to."""
-    tables = _with_rows(params, artifacts.severity)
-    if not tables:
-        return None
     known = pd.concat(tables.values())
     metrics = [metric for metric in SCORES if (known["metric"] == metric).any()]
-    figure, axes, families = _panels(params, tables, len(metrics), 1.6)
-    for column, variants in zip(axes.T, families.values(), strict=True):
+    figure, columns, families = _panels(params, tables, "severity $t/T$", [SCORES[m] for m in metrics], 1.6)
+    for column, variants in columns:
         for color, variant in enumerate(variants):
             for panel, metric in zip(column, metrics, strict=True):
                 for restoration, style in STYLES.items():
@@ -62,69 +62,50 @@ def severity(artifacts: Artifacts, params: Params) -> Drawing | None:
                     found = table[(table["metric"] == metric) & (table["restoration"] == restoration)]
                     panel.plot(found["tau"], found["value"], style, color=nth_color(color), linewidth=1.1)
                     if restoration == "iterative":
-                        panel.fill_between(
-                            found["tau"], found["low"], found["high"], color=nth_color(color), alpha=0.15, linewidth=0
-                        )
-    for row, metric in zip(axes, metrics, strict=True):
-        row[0].set_ylabel(SCORES[metric])
-    for panel in axes[-1]:
-        panel.set_xlabel("severity $t/T$")
+                        band(panel, found["tau"], found, nth_color(color))
     count = int(known["n"].iloc[0])
     return Drawing(
         figure,
         f"Restorations of {count} test images by the severity t/T that they were degraded to: by the variant's own "
         "sampler (solid, with their intervals) and directly, by one answer of the network (dotted). Of the "
         "first training of each variant.",
-        f"Line charts of {join([SCORES[m] for m in metrics])} against t/T, a column each for {join(list(families))}.",
-        [artifacts.severity(variant) for variant in tables],
+        f"Line charts of {join([SCORES[m] for m in metrics])} against t/T, a column each for {families}.",
     )
 
 
-def test_loss(artifacts: Artifacts, params: Params) -> Drawing | None:
+@of_tables("test_loss")
+def test_loss(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     """The loss on test images against t/T."""
-    tables = _with_rows(params, artifacts.test_loss)
-    if not tables:
-        return None
-    figure, axes, families = _panels(params, tables, 1, 2.9)
-    for panel, variants in zip(axes[0], families.values(), strict=True):
+    figure, columns, families = _panels(params, tables, "$t/T$", ["test loss"], 2.9)
+    for (panel,), variants in columns:
         for variant in variants:
             table = tables[variant]
             line = panel.plot(table["tau"], table["test_loss"], linewidth=1.2)[0]
-            panel.fill_between(
-                table["tau"], table["low"], table["high"], color=line.get_color(), alpha=0.15, linewidth=0
-            )
-        panel.set(yscale="log", xlabel="$t/T$")
-    axes[0, 0].set_ylabel("test loss")
+            band(panel, table["tau"], table, line.get_color())
+        panel.set(yscale="log")
     return Drawing(
         figure,
         "The squared error of the network's answer on test images by t/T, with their intervals. The mean over t, which "
         "is the test loss, depends on how many steps a schedule spends where the answer is easy.",
-        f"Line charts of the loss against t/T on a logarithmic scale, one for each of {join(list(families))}.",
-        [artifacts.test_loss(variant) for variant in tables],
+        f"Line charts of the loss against t/T on a logarithmic scale, one for each of {families}.",
     )
 
 
-def likelihood(artifacts: Artifacts, params: Params) -> Drawing | None:
+@of_tables("likelihood")
+def likelihood(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     """The bound on the likelihood: the terms by t, and what each kind of term adds up to."""
-    tables = _with_rows(params, artifacts.likelihood)
-    if not tables:
-        return None
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.7 + 0.26 * len(tables)), width_ratios=(1, 1))
     for table in tables.values():
         terms = table[table["term"] == "L_t"]
         left.plot((terms["first_t"] + terms["last_t"]) / 2, terms["per_step"], linewidth=1.2)
     left.set(xscale="log", yscale="log", xlabel="$t$", ylabel="bits per dimension and step", title="$L_{t-1}$ by step")
-    parts = {
-        name: np.array([table.loc[table["term"] == term, "bits"].sum() for table in tables.values()])
-        for term, name in (("L_0", "$L_0$"), ("L_t", r"$\sum L_{t-1}$"), ("L_T", "$L_T$"))
-    }
-    totals = sum(parts.values(), np.zeros(len(tables)))
+    totals = np.zeros(len(tables))
+    for term, name, shade in TERMS:
+        values = np.array([table.loc[table["term"] == term, "bits"].sum() for table in tables.values()])
+        right.barh(range(len(tables)), values, left=totals, label=name, color=shade, height=0.62)
+        totals = totals + values
     end = min(totals.max(), LONGEST_BAR * float(np.median(totals)))
     cut = totals > end
-    bottom = np.zeros(len(tables))
-    for (name, values), shade in zip(parts.items(), ("#4d4d4d", "#a6a6a6", "#dedede"), strict=True):
-        right.barh(range(len(tables)), values, left=bottom, label=name, color=shade, height=0.62)
-        bottom += values
     for row, (total, beyond) in enumerate(zip(totals, cut, strict=True)):
         right.plot(-0.03 * end, row, clip_on=False, marker="s", markersize=5, color=nth_color(row))
         right.text(min(total, end), row, f" {total:.2f}", va="center", fontsize=SMALL)
@@ -145,52 +126,43 @@ def likelihood(artifacts: Artifacts, params: Params) -> Drawing | None:
         "A line chart of the terms against t on logarithmic scales, and stacked bars: "
         + join([f"{variant} {total:.2f}" for variant, total in zip(tables, totals, strict=True)])
         + " bits per dimension.",
-        [artifacts.likelihood(variant) for variant in tables],
     )
 
 
-def classes(artifacts: Artifacts, params: Params) -> Drawing | None:
+@of_tables("classes")
+def classes(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     """The share of each class among the samples of each variant, and among the test images."""
-    tables = _with_rows(params, artifacts.classes)
-    if not tables:
-        return None
     first = next(iter(tables.values()))
     rows = {"test images": first["test_images"], **{variant: table["share"] for variant, table in tables.items()}}
-    shares = np.array(list(rows.values()))
+    values = np.array(list(rows.values()))
     figure, axes = plt.subplots(figsize=(WIDTH, 0.7 + 0.21 * len(rows)))
-    draw_shares(axes, shares, list(rows), first["class"], max(0.3, float(np.quantile(shares, 0.97))))
+    shares(axes, values, list(rows), first["class"], max(0.3, float(np.quantile(values, 0.97))))
     axes.set_xlabel("class, as the classifier sees it")
-    commonest = [
-        f"{name} most {first['class'].iloc[int(np.argmax(row))]}" for name, row in zip(rows, shares, strict=True)
-    ]
+    commonest = [f"{name} most {first['class'].iloc[row.argmax()]}" for name, row in zip(rows, values, strict=True)]
     return Drawing(
         figure,
         "Which classes the samples show, in per cent, as the classifier sees them; the first row has the labels of the "
         "test images.",
         f"A table of shares with darker cells for larger ones: {join(commonest)}.",
-        [artifacts.classes(variant) for variant in tables],
     )
 
 
-def extrapolation(artifacts: Artifacts, params: Params) -> Drawing | None:
+@of_tables("extrapolation")
+def extrapolation(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     """The Frechet distance against 1/n, and the line that goes to infinitely many samples."""
-    tables = _with_rows(params, artifacts.extrapolation)
-    if not tables:
-        return None
-    figure, axes, families = _panels(params, tables, 1, 2.9)
-    for panel, variants in zip(axes[0], families.values(), strict=True):
+    figure, columns, _ = _panels(params, tables, "$1000/n$", ["FID (classifier)"], 2.9)
+    for (panel,), variants in columns:
         for number, variant in enumerate(variants):
             table = tables[variant]
-            color = nth_color(number)
-            panel.plot(1000 / table["n"], table["fid_classifier"], "o", markersize=2, color=color)
+            panel.plot(1000 / table["n"], table["fid_classifier"], "o", markersize=2, color=nth_color(number))
             slope, limit = np.polyfit(1000 / table["n"], table["fit"], 1)
             along = np.linspace(0, 1000 / table["n"].min(), 50)  # on this scale a line is a curve
             panel.plot(along, limit + slope * along, **nth_line(number) | {"linewidth": 0.9})
-        panel.set(xlabel="$1000/n$", xlim=(0, None), yscale="log")
+        panel.set(xlim=(0, None), yscale="log")
         panel.xaxis.set_major_locator(MaxNLocator(3))
+    (first,), _ = columns[0]
     known = pd.concat(tables.values())["fid_classifier"]
-    readable_log_axis(axes[0, 0].yaxis, known.min(), known.max())
-    axes[0, 0].set_ylabel("FID (classifier)")
+    readable_log_axis(first.yaxis, known.min(), known.max())
     limits = [f"{variant} {table['limit'].iloc[0]:.1f}" for variant, table in tables.items()]
     return Drawing(
         figure,
@@ -198,5 +170,4 @@ def extrapolation(artifacts: Artifacts, params: Params) -> Drawing | None:
         "meets at the left edge is the distance for infinitely many samples. Of the first training of each variant; "
         "the scale is logarithmic, on which the lines are curves.",
         f"Points that fall on lines, one a variant. The limits: {join(limits)}.",
-        [artifacts.extrapolation(variant) for variant in tables],
     )

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-import pandas as pd
-
-from thaw.artifacts import Artifacts
+from thaw.files import read_csv
 from thaw.params import Choice, Params, Train
+from thaw.results.layout import Artifacts
+
+
+def table_paths(artifacts: Artifacts, params: Params, name: str) -> dict[str, Path]:
+    """The tables of one name that the main comparison's variants have, by variant."""
+    return existing(params, lambda variant: artifacts.table(variant, name))
 
 
 def existing(params: Params, path: Callable[[str], Path]) -> dict[str, Path]:
@@ -50,14 +54,9 @@ def kind(params: Params, variant: str) -> str:
 
 def representatives(artifacts: Artifacts, params: Params, sheet: str) -> dict[str, str]:
     """For each kind of variant that has the sheet the one with the lowest Frechet distance, or else the first."""
-    distances: dict[str, float] = {}
-    if artifacts.summary.exists():
-        table = pd.read_csv(artifacts.summary)
-        rows = table[table["metric"] == "fid_classifier"]
-        distances = dict(zip(rows["variant"], rows["value"], strict=True))
-    best: dict[str, str] = {}
+    rows = [row for row in read_csv(artifacts.summary) if row["metric"] == "fid_classifier"]
+    distances = {row["variant"]: float(row["value"]) for row in rows}
+    members: dict[str, list[str]] = {}
     for variant in existing(params, lambda variant: artifacts.sheet(variant, sheet)):
-        other = best.setdefault(kind(params, variant), variant)
-        if distances.get(variant, float("inf")) < distances.get(other, float("inf")):
-            best[kind(params, variant)] = variant
-    return best
+        members.setdefault(kind(params, variant), []).append(variant)
+    return {name: min(of, key=lambda variant: distances.get(variant, float("inf"))) for name, of in members.items()}

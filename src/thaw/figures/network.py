@@ -13,9 +13,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, PathPatch, Polygon
 from matplotlib.path import Path as Line
 
-from thaw.artifacts import Artifacts
-from thaw.reporting.drawing import SMALL, WIDTH, Drawing, nth_color
-from thaw.reporting.results import join
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, nth_color
+from thaw.figures.families import table_paths
+from thaw.params import Params
+from thaw.results.layout import Artifacts
+from thaw.results.wording import join
 
 TALLEST = 1.0
 """The height of an image at full resolution, in inches before a diagram is brought to its width."""
@@ -41,11 +43,6 @@ class Box:
     color: str
 
     @property
-    def middle(self) -> float:
-        """The middle of its upper edge, of both faces together."""
-        return self.x + (self.width + self.depth) / 2
-
-    @property
     def depth(self) -> float:
         """What the slanted face adds to the right and above."""
         return SLANT * self.height
@@ -56,45 +53,86 @@ class Box:
         return self.x + self.width + self.depth
 
 
-def network(artifacts: Artifacts, name: str) -> Drawing | None:
-    """The blocks of one network, part by part."""
-    path = artifacts.networks / f"{name}.csv"
-    if not path.exists():
+class Part:
+    """One part of a network: its blocks, a box for each of them but the time embedding, and its skip connections.
+
+    `skips` has the ends of each connection that passes other blocks by, and how high it runs.
+    """
+
+    def __init__(self, rows: pd.DataFrame, colors: Mapping[str, str], gap: float) -> None:
+        self.weights = f"{rows['parameters'].sum():,}".replace(",", " ")
+        self.records = {row["block"]: row for row in rows.to_dict("records")}
+        self.time = self.records.pop(TIME, None)
+        self.boxes: dict[str, Box] = {}
+        x, largest = 0.0, rows["height"].max()
+        for name, row in self.records.items():
+            # The root, so that a seventh of the resolution can still be told from nothing.
+            height = 0.18 * TALLEST if pd.isna(row["height"]) else TALLEST * (row["height"] / largest) ** 0.6
+            width = 0.06 + 0.035 * log2(max(1, row["channels"]))
+            self.boxes[name] = Box(name, x, width, height, colors.get(row["kind"], GREY))
+            x = self.boxes[name].right + gap
+        self.length = x - gap
+        self.skips = self._skips()
+
+    def _skips(self) -> dict[tuple[str, str], int]:
+        """From the shortest to the longest; none lies on another: each runs above every shorter one that it covers."""
+        place = {name: number for number, name in enumerate(self.records)}
+        ends = [(source, name) for name, row in self.records.items() for source in row["inputs"].split()]
+        levels: dict[tuple[str, str], int] = {}
+        for source, target in sorted(ends, key=lambda ends: place[ends[1]] - place[ends[0]]):
+            if place[target] - place[source] > 1:
+                covered = [
+                    level
+                    for (other, end), level in levels.items()
+                    if place[other] < place[target] and place[source] < place[end]
+                ]
+                levels[source, target] = max(covered, default=0) + 1
+        return levels
+
+    def extent(self, line: float) -> tuple[float, float]:
+        """The lower and the upper edge of its picture; the middles of all boxes are at height 0."""
+        bottom = -TALLEST / 2 - 3.5 * line - (0.28 + 2 * line if self.time else 0)
+        return bottom, TALLEST * (0.5 + SLANT / 2) + SKIP * max(self.skips.values(), default=0) + 2.5 * line
+
+
+def network(artifacts: Artifacts, params: Params, name: str) -> Drawing | None:
+    """The blocks of one network, part by part, as the first variant has it."""
+    paths = table_paths(artifacts, params, "network")
+    path = next((paths[v] for v in paths if params.variant(v).train.network.name == name), None)
+    if path is None:
         return None
     table = pd.read_csv(path, keep_default_na=False, dtype={"block": str, "inputs": str})
     for column in ("height", "width"):
         table[column] = pd.to_numeric(table[column])
-    parts = {str(part): rows for part, rows in table.groupby("part", sort=False)}
     kinds = [kind for kind in dict.fromkeys(table["kind"]) if kind not in ("input", "output", "time embedding")]
     colors = {kind: nth_color(number) for number, kind in enumerate(kinds)}
-    gap = min(0.6, max(0.26, 5.5 / max(map(len, parts.values())) - 0.35))  # wider where there are few boxes
-    laid = {part: _lay_out(rows, colors, gap) for part, rows in parts.items()}
-    length = max(boxes[-1].right for boxes in laid.values()) + 2 * MARGIN
+    grouped = {str(part): rows for part, rows in table.groupby("part", sort=False)}
+    gap = min(0.6, max(0.26, 5.5 / max(map(len, grouped.values())) - 0.35))  # wider where there are few boxes
+    parts = {name: Part(rows, colors, gap) for name, rows in grouped.items()}
+    length = max(part.length for part in parts.values()) + 2 * MARGIN
     inch = min(1.2, WIDTH / length)
     line = LINE / inch
-    heights = [_height(rows, line) for rows in parts.values()]
-    legend = 0.18 * len(kinds) + 0.1
-    figure = plt.figure(figsize=(WIDTH, sum(heights) * inch + legend), layout="none")
-    full = figure.get_size_inches()[1]
-    top = full
-    for (part, rows), height in zip(parts.items(), heights, strict=True):
-        axes = figure.add_axes((0, (top - height * inch) / full, 1, height * inch / full))
-        left = MARGIN + (WIDTH / inch - length) / 2
-        axes.set(xlim=(-left, WIDTH / inch - left), ylim=(_bottom(rows, line), _bottom(rows, line) + height))
+    extents = [part.extent(line) for part in parts.values()]
+    full = sum(high - low for low, high in extents) * inch + 0.18 * len(kinds) + 0.1
+    figure = plt.figure(figsize=(WIDTH, full), layout="none")
+    left, top = MARGIN + (WIDTH / inch - length) / 2, full
+    for (part_name, part), (low, high) in zip(parts.items(), extents, strict=True):
+        height = (high - low) * inch
+        top -= height
+        axes = figure.add_axes((0, top / full, 1, height / full))
+        axes.set(xlim=(-left, WIDTH / inch - left), ylim=(low, high))
         axes.axis("off")
-        weights = f"{rows['parameters'].sum():,}".replace(",", " ")
-        title = f"{weights} parameters" if len(parts) == 1 else f"{part}: {weights} parameters"
+        title = f"{part.weights} parameters" if len(parts) == 1 else f"{part_name}: {part.weights} parameters"
         axes.text(0.01, 0.99, title, transform=axes.transAxes, ha="left", va="top", fontsize=9)
-        _draw(axes, rows, laid[part], line)
-        top -= height * inch
+        _draw(axes, part, line)
     figure.legend(
         [Patch(color=_shade(color, 1)) for color in colors.values()], list(colors), loc="lower center", fontsize=8,
         handlelength=1.1, bbox_to_anchor=(0.5, 0), borderaxespad=0.2, labelspacing=0.35,
     )  # fmt: skip
     variant = table["variant"].iloc[0]
-    each = join([f"{part} of {len(rows) - 2 - _timed(rows)} blocks" for part, rows in parts.items()])
-    skips = ", arcs are skip connections" if any(_skips(rows) for rows in parts.values()) else ""
-    time = ", and arrows from below add the embedding of t/T" if any(_timed(rows) for rows in parts.values()) else ""
+    each = join([f"{part_name} of {len(part.boxes) - 2} blocks" for part_name, part in parts.items()])
+    skips = ", arcs are skip connections" if any(part.skips for part in parts.values()) else ""
+    time = ", and arrows from below add the embedding of t/T" if any(part.time for part in parts.values()) else ""
     return Drawing(
         figure,
         f"The network `{name}` as `{variant}` has it, read off the network itself. The face of a box is as high as its "
@@ -104,92 +142,31 @@ def network(artifacts: Artifacts, name: str) -> Drawing | None:
     )
 
 
-def _timed(rows: pd.DataFrame) -> int:
-    return int((rows["block"] == TIME).sum())
+def _draw(axes: Axes, part: Part, line: float) -> None:
+    boxes, resolution = list(part.boxes.values()), None
 
+    def write(box: Box, lines: float, text: str, **style: Any) -> None:
+        """Write below a box, so many lines down."""
+        place = box.x + box.width / 2, -box.height / 2 - lines * line
+        axes.text(*place, text, ha="center", va="top", **{"fontsize": SMALL, **style})
 
-def _skips(rows: pd.DataFrame) -> list[tuple[str, str]]:
-    """The connections that pass other blocks by, from the shortest to the longest."""
-    names = [name for name in rows["block"] if name != TIME]
-    place = {name: number for number, name in enumerate(names)}
-    found: list[tuple[str, str]] = [
-        (source, row["block"])
-        for row in rows.to_dict("records")
-        for source in row["inputs"].split()
-        if place[row["block"]] - place[source] > 1
-    ]
-    return sorted(found, key=lambda ends: place[ends[1]] - place[ends[0]])
-
-
-def _lay_out(rows: pd.DataFrame, colors: dict[str, str], gap: float) -> list[Box]:
-    """A box for each block but the time embedding, from left to right."""
-    largest = rows["height"].max()
-    boxes: list[Box] = []
-    x = 0.0
-    for row in rows[rows["block"] != TIME].to_dict("records"):
-        vector = pd.isna(row["height"])
-        # The root, so that a seventh of the resolution can still be told from nothing.
-        height = 0.18 * TALLEST if vector else TALLEST * (row["height"] / largest) ** 0.6
-        width = 0.06 + 0.035 * log2(max(1, row["channels"]))
-        box = Box(row["block"], x, width, height, colors.get(row["kind"], GREY))
-        boxes.append(box)
-        x = box.right + gap
-    return boxes
-
-
-def _bottom(rows: pd.DataFrame, line: float) -> float:
-    """The lower edge of a part's picture; the middles of all boxes are at height 0."""
-    return -TALLEST / 2 - 3.5 * line - (0.28 + 2 * line if _timed(rows) else 0)
-
-
-def _height(rows: pd.DataFrame, line: float) -> float:
-    levels = _levels(_skips(rows), [name for name in rows["block"] if name != TIME])
-    above = TALLEST * (0.5 + SLANT / 2) + SKIP * max(levels.values(), default=0) + 2.5 * line
-    return above - _bottom(rows, line)
-
-
-def _levels(skips: Sequence[tuple[str, str]], names: Sequence[str]) -> dict[tuple[str, str], int]:
-    """How high each skip connection runs, so that none lies on another: above every shorter one that it covers."""
-    place = {name: number for number, name in enumerate(names)}
-    levels: dict[tuple[str, str], int] = {}
-    for source, target in skips:
-        covered = [
-            level
-            for (other, end), level in levels.items()
-            if place[other] < place[target] and place[source] < place[end]
-        ]
-        levels[source, target] = max(covered, default=0) + 1
-    return levels
-
-
-def _draw(axes: Axes, rows: pd.DataFrame, boxes: Sequence[Box], line: float) -> None:
-    records = {row["block"]: row for row in rows.to_dict("records")}
-    resolution = None
-    for number, box in enumerate(boxes):
-        row = records[box.name]
+    for box in boxes:
+        row = part.records[box.name]
         _box(axes, box)
-        ends = number in (0, len(boxes) - 1)
-        axes.text(box.x + box.width / 2, -box.height / 2 - 0.3 * line, f"{row['channels']:g}", ha="center", va="top",
-                  fontsize=SMALL)  # fmt: skip
+        write(box, 0.3, f"{row['channels']:g}")
         size = "" if pd.isna(row["height"]) else f"{row['height']:.0f}×{row['width']:.0f}"
         if size and size != resolution:
-            axes.text(box.x + box.width / 2, -box.height / 2 - 1.3 * line, size, ha="center", va="top", fontsize=SMALL,
-                      color="#666666")  # fmt: skip
+            write(box, 1.3, size, color="#666666")
         resolution = size
-        if ends:
-            axes.text(box.x + box.width / 2, -box.height / 2 - 2.3 * line, box.name, ha="center", va="top",
-                      fontsize=8.5, style="italic")  # fmt: skip
+        if box in (boxes[0], boxes[-1]):
+            write(box, 2.3, box.name, fontsize=8.5, style="italic")
     for left, right in pairwise(boxes):
-        if left.name in str(records[right.name]["inputs"]).split():
+        if left.name in part.records[right.name]["inputs"].split():
             _arrow(axes, (left.x + left.width + left.depth / 2 + 0.01, 0.0), (right.x - 0.01, 0.0), "#444444")
-    for (source, target), level in _levels(_skips(rows), [box.name for box in boxes]).items():
-        _arc(axes, _named(boxes, source), _named(boxes, target), level)
-    if TIME in records:
-        _time(axes, records[TIME], [box for box in boxes if records[box.name]["time"]], line)
-
-
-def _named(boxes: Sequence[Box], name: str) -> Box:
-    return next(box for box in boxes if box.name == name)
+    for (source, target), level in part.skips.items():
+        _arc(axes, part.boxes[source], part.boxes[target], level)
+    if part.time:
+        _time(axes, part.time, [box for box in boxes if part.records[box.name]["time"]], line)
 
 
 def _box(axes: Axes, box: Box) -> None:
@@ -237,22 +214,16 @@ def _time(axes: Axes, row: Mapping[Any, Any], boxes: Sequence[Box], line: float)
                                   edgecolor="#b08a2e", linewidth=0.8))  # fmt: skip
     axes.text((left + right) / 2, y, text, ha="center", va="center", fontsize=SMALL)
     for box in boxes:
-        _arrow(
-            axes,
-            (box.x + box.width / 2, y + 0.75 * line),
-            (box.x + box.width / 2, -box.height / 2 - 2.4 * line),
-            "#b08a2e",
-        )
+        x = box.x + box.width / 2
+        _arrow(axes, (x, y + 0.75 * line), (x, -box.height / 2 - 2.4 * line), "#b08a2e")
 
 
 def _in_words(table: pd.DataFrame) -> str:
     """What each box is, for someone who cannot see them."""
     inner = table[~table["kind"].isin(("input", "output"))]
-    return (
-        "; ".join(
-            f"{row['block']}: {row['kind']}, {row['channels']:g} channels"
-            + ("" if pd.isna(row["height"]) else f" of {row['height']:.0f}×{row['width']:.0f}")
-            for row in inner.to_dict("records")
-        )
-        + "."
-    )
+    boxes = [
+        f"{row['block']}: {row['kind']}, {row['channels']:g} channels"
+        + ("" if pd.isna(row["height"]) else f" of {row['height']:.0f}×{row['width']:.0f}")
+        for row in inner.to_dict("records")
+    ]
+    return f"{'; '.join(boxes)}."

@@ -9,26 +9,23 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
-from thaw.artifacts import Artifacts
+from thaw.core.sheets import STRIP_COLUMNS, read_sheet
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, nth_color
+from thaw.figures.families import different, existing, kind, table_paths
+from thaw.figures.tiles import Grid, Tiles, grid_figure
 from thaw.params import Choice, Params
-from thaw.reporting.drawing import SMALL, WIDTH, Drawing, nth_color
-from thaw.reporting.families import different, existing
-from thaw.reporting.results import join
-from thaw.reporting.tiles import Grid, Tiles, grid_figure
-from thaw.sheets import STRIP_COLUMNS, read_sheet
+from thaw.results.layout import Artifacts
+from thaw.results.wording import join
 
 
 def noised(artifacts: Artifacts, params: Params) -> dict[str, tuple[str, pd.DataFrame]]:
     """The tables of the different Gaussian degradations by variant, each with the name of its schedule."""
-    paths = {
-        variant: path
-        for variant, path in existing(params, artifacts.normality).items()
-        if params.variant(variant).train.degradation.name == "gaussian_noise"
-    }
-    found = different(params, paths, lambda train: train.degradation)
+    found = different(params, table_paths(artifacts, params, "normality"), lambda train: train.degradation)
+    degradations = {variant: params.variant(variant).train.degradation for variant in found}
     return {
-        variant: (schedule_name(params.variant(variant).train.degradation), pd.read_csv(path))
-        for variant, path in found.items()
+        variant: (schedule_name(degradation), pd.read_csv(found[variant]))
+        for variant, degradation in degradations.items()
+        if degradation.name == "gaussian_noise"
     }
 
 
@@ -58,21 +55,19 @@ def schedules(artifacts: Artifacts, params: Params) -> Drawing | None:
         figure,
         "Noise schedules: the variance β_t added at step t (left, logarithmic) and what is left of the image, ᾱ_t.",
         f"Two line charts of {names} against t/T. Of the image's variance, {ends}.",
-        [artifacts.normality(variant) for variant in curves],
+        [artifacts.table(variant, "normality") for variant in curves],
     )
 
 
 def forward(artifacts: Artifacts, params: Params) -> Drawing | None:
     """The forward processes, one strip a variant, of the same image."""
-    sheets = {
-        variant: path
-        for variant, path in existing(params, lambda variant: artifacts.sheet(variant, "forward")).items()
-        if params.variant(variant).train.target != "adversarial"  # which degrades nothing
-    }
-    sheets = different(params, sheets, lambda train: train.degradation)
+    there = existing(params, lambda variant: artifacts.sheet(variant, "forward"))
+    # One of an adversarial target degrades nothing.
+    there = {variant: path for variant, path in there.items() if kind(params, variant) != "gan"}
+    sheets = different(params, there, lambda train: train.degradation)
     if not sheets:
         return None
-    strips = np.concatenate([read_sheet(path, params.data.size)[:1] for path in sheets.values()])
+    strips = np.concatenate([read_sheet(path, params.data.pixels)[:1] for path in sheets.values()])
     columns = [f"{k / (STRIP_COLUMNS - 1):g}" for k in range(STRIP_COLUMNS)]
     return Drawing(
         grid_figure(Grid(strips, list(sheets), columns)),
@@ -96,7 +91,7 @@ def normality(artifacts: Artifacts, params: Params) -> Drawing | None:
     for row, (variant, (name, table)) in enumerate(tables.items()):
         for panel, column in zip((*top, alone), ("median_p", "accepted", "wasserstein", "one_p"), strict=True):
             panel.plot(table["tau"], table[column], label=name, linewidth=0.7 if panel is alone else 1.2)
-        first = pd.read_csv(artifacts.first_accepted(variant))["first_t"].dropna() / table["t"].iloc[-1]
+        first = pd.read_csv(artifacts.table(variant, "first_accepted"))["first_t"].dropna() / table["t"].iloc[-1]
         if len(first):
             low, median, high = first.quantile([0.05, 0.5, 0.95])
             ranges.plot([first.min(), first.max()], [row, row], color=nth_color(row), linestyle="-", linewidth=1)
@@ -123,25 +118,24 @@ def normality(artifacts: Artifacts, params: Params) -> Drawing | None:
         "the step from which such a curve stays accepted (line: all, bar: nine tenths, circle: median).",
         f"Four line charts against t/T for {names}: the median p-value of {tests} tests, the share of them that do "
         "not reject, the Wasserstein distance, and the p-value of a single test; and a chart of ranges.",
-        [path for variant in tables for path in (artifacts.normality(variant), artifacts.first_accepted(variant))],
+        [artifacts.table(variant, name) for variant in tables for name in ("normality", "first_accepted")],
     )
 
 
 def markov_chain(artifacts: Artifacts, params: Params) -> Drawing | None:
     """The forward and the reverse process as a graphical model, whose nodes are images of a strip."""
-    strips = {variant: artifacts.sheet(variant, "forward") for variant in noised(artifacts, params)}
-    found = [path for path in strips.values() if path.exists()]
-    if not found:
+    strips = [artifacts.sheet(variant, "forward") for variant in noised(artifacts, params)]
+    path = next((path for path in strips if path.exists()), None)
+    if path is None:
         return None
-    strip = read_sheet(found[0], params.data.size)[0]
-    later, earlier = 2, 1  # columns, a tenth of T apart
+    strip = read_sheet(path, params.data.pixels)[0]
     figure = plt.figure(figsize=(WIDTH, 1.75), layout="none")
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, WIDTH), ylim=(0, 1.75))
     axes.axis("off")
     centres = [0.62, 2.36, 4.14, 5.88]
-    names = ["$z_T$", "$z_t$", "$z_{t-1}$", "$z_0 = x$"]
-    for centre, name, column in zip(centres, names, (-1, later, earlier, 0), strict=True):
+    columns = {"$z_T$": -1, "$z_t$": 2, "$z_{t-1}$": 1, "$z_0 = x$": 0}  # a tenth of T apart
+    for centre, (name, column) in zip(centres, columns.items(), strict=True):
         _node(figure, axes, centre, name, strip[column])
     for left, right, named in zip(centres, centres[1:], (False, True, False), strict=False):
         reverse = r"$p_\theta(z_{t-1}\,|\,z_t)$" if named else r"$\cdots$"
@@ -155,7 +149,7 @@ def markov_chain(artifacts: Artifacts, params: Params) -> Drawing | None:
         "sees, so the two images in the middle lie T/10 steps apart.",
         "Four images in a row, from noise on the left over two noisy images to a clear one, joined by arrows to the "
         "right that are labelled p and by dashed arrows to the left that are labelled q.",
-        [found[0]],
+        [path],
     )
 
 
@@ -185,24 +179,23 @@ def _arrow(
 
 def central_pixels(artifacts: Artifacts, params: Params) -> Drawing | None:
     """How often each grey level occurs in the centres from which zoom starts, and in whole images."""
-    if not artifacts.levels.exists():
+    known = [path for path in table_paths(artifacts, params, "levels").values() if len(pd.read_csv(path))]
+    if not known or not artifacts.reference("levels.csv").exists():
         return None
-    table = pd.read_csv(artifacts.levels)
-    if table["centre"].isna().any():
-        return None
+    paths = {"centre": known[0], "all": artifacts.reference("levels.csv")}
+    counts = {name: pd.read_csv(path)["count"] for name, path in paths.items()}
     figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
-    half_range = params.data.half_range
-    levels = half_range * (2 * table["level"] / table["level"].max() - 1)
-    share = {column: table[column] / table[column].sum() for column in ("centre", "all")}
+    half_range, number = params.data.half_range, np.arange(len(counts["all"]))
+    levels = half_range * (2 * number / number.max() - 1)
+    share = {name: count / count.sum() for name, count in counts.items()}
     axes.bar(levels, share["centre"], width=levels[1] - levels[0], color=nth_color(0), label="centres")
     axes.step(levels, share["all"], where="mid", color=nth_color(1), linewidth=1, label="whole images")
-    axes.set(
-        yscale="log", xlabel="pixel value", ylabel="share of the pixels", xlim=(-1.02 * half_range, 1.02 * half_range)
-    )
+    axes.set(yscale="log", xlabel="pixel value", ylabel="share of the pixels")
+    axes.set_xlim(-1.02 * half_range, 1.02 * half_range)
     axes.legend(loc="upper center", ncols=2)
     dark, bright = (share["centre"][part].sum() for part in (levels < -0.8 * half_range, levels > 0.8 * half_range))
     variant = next(v for v in params.compared if params.variant(v).train.degradation.name == "zoom")
-    side = params.data.size - int(params.variant(variant).train.degradation.options["steps"])
+    side = params.data.pixels - int(params.variant(variant).train.degradation.options["steps"])
     return Drawing(
         figure,
         f"The pixel values of the central {side}×{side} pixels of the training images, from which the latent `pixels` "
@@ -210,5 +203,5 @@ def central_pixels(artifacts: Artifacts, params: Params) -> Drawing | None:
         f"{100 * dark:.0f} % lie in the darkest tenth of the range and {100 * bright:.0f} % in the brightest.",
         "A histogram of the pixel values of the centres, and a line for those of whole images, on a logarithmic scale. "
         f"Of the central pixels {100 * dark:.0f} % are nearly black and {100 * bright:.0f} % nearly white.",
-        [artifacts.levels],
+        list(paths.values()),
     )

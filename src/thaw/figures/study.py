@@ -10,14 +10,14 @@ import pandas as pd
 from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
-from thaw.artifacts import Artifacts
+from thaw.core.sheets import read_sheet
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, nth_color, readable_log_axis
+from thaw.figures.drawing import shares as draw_shares
+from thaw.figures.tiles import Grid, draw_grid, grid_figure
+from thaw.metrics import METRICS
 from thaw.params import Params
-from thaw.reporting.drawing import SMALL, WIDTH, Drawing, nth_color, readable_log_axis
-from thaw.reporting.drawing import shares as draw_shares
-from thaw.reporting.metrics import METRICS
-from thaw.reporting.results import join
-from thaw.reporting.tiles import Grid, draw_grid, grid_figure
-from thaw.sheets import read_sheet
+from thaw.results.layout import Artifacts
+from thaw.results.wording import join
 
 SHOWN = 12
 """Samples of each variant of a comparison."""
@@ -35,26 +35,25 @@ def draw_study(artifacts: Artifacts, params: Params, key: str) -> Drawing | None
     table = pd.read_csv(folder / "table.csv")
     shares = [name for name in map(str, table.columns) if name.removeprefix("class_").isdigit()]
     labels = [strip["label"] for strip in found["strips"]]
-    grid = Grid(read_sheet(folder / "strips.png", params.data.size), labels, found["columns"]) if labels else None
+    grid = Grid(read_sheet(folder / "strips.png", params.data.pixels), labels, found["columns"]) if labels else None
     heights = ([CURVES] if found["axes"] else []) + ([0.75 + 0.19 * len(table)] if shares else [])
     if grid is None and not heights:
         return None
     figure, bands = _stacked(grid, heights)
+    caption, parts = found["caption"], [f"rows of pictures labelled {join(labels)}"] if labels else []
     if found["axes"]:
         panels = bands.pop(0).subplots(1, len(found["axes"]["y"]), squeeze=False)[0]
         _curves(panels, pd.read_csv(folder / "curves.csv"), found["axes"])
+        parts.append(f"line charts of {join(list(found['axes']['y'].values()))}")
     if shares:
         values = table[shares].to_numpy()
         panel = bands.pop(0).subplots()
         classes = [name.removeprefix("class_") for name in shares]
         draw_shares(panel, values, list(table.iloc[:, 0].astype(str)), classes, max(0.3, float(np.nanmax(values))))
         panel.set_xlabel("class, % of samples")
-    parts = ([f"rows of pictures labelled {join(labels)}"] if labels else []) + (
-        [f"line charts of {join(list(found['axes']['y'].values()))}"] if found["axes"] else []
-    )
-    alt = f"Study {key}: {'; '.join(parts + (['a table of shares of classes'] if shares else []))}."
-    note = " Below, the share of each class among the samples, as the classifier sees them." if shares else ""
-    return Drawing(figure, found["caption"] + note, alt, sorted(folder.iterdir()))
+        caption += " Below, the share of each class among the samples, as the classifier sees them."
+        parts.append("a table of shares of classes")
+    return Drawing(figure, caption, f"Study {key}: {'; '.join(parts)}.", sorted(folder.iterdir()))
 
 
 def _stacked(grid: Grid | None, heights: Sequence[float]) -> tuple[Figure, list[SubFigure]]:
@@ -77,8 +76,7 @@ def _curves(panels: np.ndarray, curves: pd.DataFrame, axes: Mapping[str, Any]) -
             panel.plot(rows[axes["x"]], rows[column], marker="o" if len(rows) <= 12 else None, markersize=3,
                        linewidth=1.2, label=str(name))  # fmt: skip
             if {"low", "high"} <= set(curves.columns) and panel is panels[0]:
-                panel.fill_between(rows[axes["x"]], rows["low"], rows["high"], color=nth_color(index), alpha=0.15,
-                                   linewidth=0)  # fmt: skip
+                band(panel, rows[axes["x"]], rows, nth_color(index))
         panel.set(xlabel=axes["x_label"], title=METRICS[column].title if column in METRICS else label)
         if axes["log_x"]:
             panel.set_xscale("log")
@@ -90,8 +88,7 @@ def _curves(panels: np.ndarray, curves: pd.DataFrame, axes: Mapping[str, Any]) -
             panel.set_yscale("log")
             readable_log_axis(panel.yaxis, curves[column].min(), curves[column].max())
     lines, names = panels[0].get_legend_handles_labels()
-    figure = panels[0].figure
-    figure.legend(lines, names, loc="outside lower center", ncols=min(4, len(names)), fontsize=SMALL)
+    panels[0].figure.legend(lines, names, loc="outside lower center", ncols=min(4, len(names)), fontsize=SMALL)
 
 
 def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing | None:
@@ -104,7 +101,7 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
     present = [v for v in comparison.variants if v in measured and artifacts.sheet(v, "samples").exists()]
     if not present:
         return None
-    rows = [read_sheet(artifacts.sheet(variant, "samples"), params.data.size) for variant in present]
+    rows = [read_sheet(artifacts.sheet(variant, "samples"), params.data.pixels) for variant in present]
     # The first samples of each sheet, whose rows hold fewer, side by side.
     tiles = np.stack([np.concatenate(list(sheet[:2]))[:SHOWN] for sheet in rows])
     metrics = [metric for metric in COMPARED if metric in set(summary[summary["variant"].isin(present)]["metric"])]
@@ -112,9 +109,7 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
     panels = below.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
     for panel, metric in zip(panels, metrics, strict=True):
         for y, variant in enumerate(present):
-            found = summary[(summary["variant"] == variant) & (summary["metric"] == metric)]
-            if len(found):
-                row = found.iloc[0]
+            for row in summary[(summary["variant"] == variant) & (summary["metric"] == metric)].to_dict("records"):
                 panel.errorbar(row["value"], y, xerr=[[row["value"] - row["low"]], [row["high"] - row["value"]]],
                                fmt="o", capsize=3, color=nth_color(y), markersize=4)  # fmt: skip
         panel.set(ylim=(len(present) - 0.5, -0.5), xlabel=METRICS[metric].title)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont
 from matplotlib.textpath import TextPath
 
-from thaw.reporting.drawing import WIDTH
+from thaw.figures.drawing import WIDTH
 
 Tiles = npt.NDArray[np.uint8]
 GAP = 4
@@ -118,10 +118,9 @@ def _canvas(grid: Grid) -> Tiles:
     if tiles.ndim == 4:  # as colours, since a colour map would round the levels
         tiles = np.stack([tiles] * 3, axis=-1)
     canvas = np.full((starts[-1] + height, count_x * (width + GAP) - GAP, 3), 255, dtype=np.uint8)
-    for y, top in enumerate(starts):
-        for x in range(count_x):
-            left = x * (width + GAP)
-            canvas[top : top + height, left : left + width] = tiles[y, x]
+    for y, x in np.ndindex(*tiles.shape[:2]):
+        top, left = starts[y], x * (width + GAP)
+        canvas[top : top + height, left : left + width] = tiles[y, x]
     return canvas
 
 

@@ -4,13 +4,15 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from thaw.artifacts import Artifacts
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, nth_color, of_tables, readable_log_axis
+from thaw.figures.families import by_family, table_paths
 from thaw.params import Params
-from thaw.reporting.drawing import SMALL, WIDTH, Drawing, nth_color, readable_log_axis
-from thaw.reporting.families import by_family, existing
-from thaw.reporting.results import join
+from thaw.results.layout import Artifacts
+from thaw.results.wording import join
 
 LOSSES = {
     "train_loss": ("training", 0),
@@ -21,34 +23,26 @@ LOSSES = {
 """The columns of a loss curve, each with its name and the number of its colour."""
 
 
-def loss(artifacts: Artifacts, params: Params) -> Drawing | None:
+@of_tables("loss")
+def loss(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     """Training and validation loss, one panel a variant."""
-    paths = existing(params, artifacts.loss)
-    if not paths:
-        return None
-    across = min(3, len(paths))
-    down = -(-len(paths) // across)
-    figure, axes = plt.subplots(down, across, figsize=(WIDTH, 0.4 + 1.35 * down), squeeze=False)
-    for axis in axes.flat[len(paths) :]:
-        axis.remove()
+    figure, panels = _panels(len(tables), 3, 1.35, 0.4)
     lines: dict[str, Any] = {}
-    for axis, (variant, path) in zip(axes.flat, paths.items(), strict=False):
-        table = pd.read_csv(path)
+    for axis, (variant, table) in zip(panels, tables.items(), strict=True):
+        columns = [column for column in LOSSES if column in table]
         for _, rows in table.groupby("seed"):
-            for column in (column for column in LOSSES if column in table):
+            for column in columns:
                 name, number = LOSSES[column]
                 lines[name] = axis.plot(rows["images"], rows[column], color=nth_color(number), linewidth=0.9)[0]
         last = table["images"].max()
         for fraction in params.train_budget(variant).milestones:
             axis.axvline(fraction * last, color="black", linewidth=0.6, linestyle=":")
         axis.set(yscale="log")
-        values = table[[column for column in LOSSES if column in table]]
-        readable_log_axis(axis.yaxis, values.min().min(), values.max().max())
+        readable_log_axis(axis.yaxis, table[columns].min().min(), table[columns].max().max())
         axis.set_title(variant, fontsize=8)
         axis.tick_params(labelsize=SMALL)
-        axis.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
-        axis.xaxis.set_major_locator(MaxNLocator(4))
-    for axis in list(axes.flat)[: len(paths)][-across:]:
+        _thousands(axis, 4)
+    for axis in panels[-3:]:
         axis.set_xlabel("images seen")
     figure.legend(lines.values(), lines.keys(), loc="outside upper center", ncols=4)
     return Drawing(
@@ -56,26 +50,36 @@ def loss(artifacts: Artifacts, params: Params) -> Drawing | None:
         "Training loss and validation loss of the averaged weights (mean squared errors), one line a training; for a "
         "GAN the losses of its two networks (cross-entropies). Dotted lines are the milestones. The scales differ: "
         "losses of different targets or schedules measure different things.",
-        f"One chart of loss curves for each of {join(list(paths))}.",
-        list(paths.values()),
+        f"One chart of loss curves for each of {join(list(tables))}.",
     )
+
+
+def _panels(count: int, most: int, height: float, extra: float, **options: Any) -> tuple[Figure, list[Axes]]:
+    """A figure with so many panels, at most `most` in a row, whose rows are `height` inches high."""
+    down = -(-count // most)
+    size = WIDTH, extra + height * down
+    figure, axes = plt.subplots(down, min(most, count), figsize=size, squeeze=False, **options)
+    for axis in axes.flat[count:]:
+        axis.remove()
+    return figure, list(axes.flat[:count])
+
+
+def _thousands(panel: Axes, ticks: int) -> None:
+    """Count images along the axis in thousands."""
+    panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
+    panel.xaxis.set_major_locator(MaxNLocator(ticks))
 
 
 def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
     """fid_classifier by milestone, with intervals and the floor, one panel a family of variants."""
-    paths = existing(params, artifacts.fid)
-    if not paths or not artifacts.floor.exists():
+    paths, floor = table_paths(artifacts, params, "fid"), artifacts.reference("floor.csv")
+    if not paths or not floor.exists():
         return None
     families = by_family(params, paths)
-    figure, axes = plt.subplots(
-        -(-len(families) // 2), min(2, len(families)), squeeze=False, sharey=True,
-        figsize=(WIDTH, 0.2 + 3.4 * -(-len(families) // 2)),
-    )  # fmt: skip
-    for axis in axes.flat[len(families) :]:
-        axis.remove()
+    figure, panels = _panels(len(families), 2, 3.4, 0.2, sharey=True)
     count, ends, lowest, highest = 0, [], float("inf"), 0.0
-    floors = pd.read_csv(artifacts.floor).set_index("n")["fid_classifier"]
-    for panel, (name, variants) in zip(axes.flat, families.items(), strict=False):
+    floors = pd.read_csv(floor).set_index("n")["fid_classifier"]
+    for panel, (name, variants) in zip(panels, families.items(), strict=True):
         for variant in variants:
             table = pd.read_csv(paths[variant])
             count = int(table["n"].iloc[0])
@@ -90,17 +94,16 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
             lowest = min(lowest, floors[count])
             panel.axhline(floors[count], color="black", linewidth=0.8, linestyle=":", label="real images")
         panel.set(yscale="log", xlabel="images seen in training", title=name)
-        panel.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g} k")
-        panel.xaxis.set_major_locator(MaxNLocator(5))
+        _thousands(panel, 5)
         panel.legend(fontsize=7, handlelength=1.2, loc="upper left", ncols=2,
                      bbox_to_anchor=(-0.17, -0.2), columnspacing=0.8, handletextpad=0.5)  # fmt: skip
-    readable_log_axis(axes[0, 0].yaxis, lowest, highest)
-    for row in axes:
-        row[0].set_ylabel("FID (classifier)")
+    readable_log_axis(panels[0].yaxis, lowest, highest)
+    for panel in panels[::2]:
+        panel.set_ylabel("FID (classifier)")
     return Drawing(
         figure,
         f"Fréchet distance by milestone, of {count} samples from the first training of each variant, with their "
         f"intervals. So few samples raise every value; {count} real images score what the dotted line shows.",
         f"Line charts of the distance against images seen, by family. At the end: {join(ends)}.",
-        [*paths.values(), artifacts.floor],
+        [*paths.values(), floor],
     )

@@ -1,9 +1,9 @@
 """What the earlier reports found, and whether it holds here: claims about two variants, decided by the measurements."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
-from thaw.reporting.results import Measurement, Results, differs
+from thaw.results.differences import BETTER, difference
+from thaw.results.measurements import Measurement, Results
 
 
 @dataclass(frozen=True)
@@ -38,30 +38,22 @@ CLAIMS = (
 )
 """In the order of the reports. A metric that their conditions do not fit (losses, above all) has no claim here."""
 
-
 HOLDS, WITHIN, REVERSED = "holds", "within the noise", "is the other way round"
 
 
-def verdict(
-    claim: Claim, better: Measurement, worse: Measurement, differ: Callable[[Measurement, Measurement], bool] = differs
-) -> str:
-    """Whether a claim holds: beyond the noise, within it, or the other way round."""
-    sign = -1 if better.metric.better == "higher" else 1
-    as_claimed = sign * better.value < sign * worse.value
-    if not differ(better, worse):
+def verdict(better: Measurement, worse: Measurement) -> str:
+    """Whether it holds that the first is better: beyond the noise, within it, or the other way round."""
+    found = difference(worse, better)
+    if not found.beyond_noise:
         return WITHIN
-    words = HOLDS if as_claimed else REVERSED
+    words = HOLDS if found.verdict == BETTER else REVERSED
     return f"{words}, for these trainings" if 1 in (better.trainings, worse.trainings) else words
 
 
 def decided(results: Results) -> list[tuple[Claim, Measurement, Measurement, str]]:
     """Every claim whose two variants were measured, with both measurements and the verdict."""
-    found = []
-    for claim in CLAIMS:
-        better, worse = results.find(claim.better, claim.metric), results.find(claim.worse, claim.metric)
-        if better and worse:
-            found.append((claim, better, worse, verdict(claim, better, worse, results.differs)))
-    return found
+    pairs = [(c, results.find(c.better, c.metric), results.find(c.worse, c.metric)) for c in CLAIMS]
+    return [(claim, better, worse, verdict(better, worse)) for claim, better, worse in pairs if better and worse]
 
 
 def tally(results: Results) -> str:

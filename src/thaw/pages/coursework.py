@@ -1,33 +1,40 @@
 """What report/coursework.qmd calls: the book's figures, tables and sentences, about a few variants alone.
 
-The page calls `about` first. From then on the functions here and those of `thaw.reporting.show` and
-`thaw.reporting.evidence` print what they know of these variants, and nothing of the others.
+The page calls `about` first. From then on the functions here and those of `thaw.pages.show` print what they know of
+these variants, and nothing of the others.
 """
 
-from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 
-from thaw.artifacts import Artifacts
 from thaw.errors import ThawError
+from thaw.figures.catalogue import OVERVIEWS
+from thaw.figures.drawing import STYLE
+from thaw.figures.families import representatives
 from thaw.files import replacing
+from thaw.pages import sentences, show
+from thaw.pages.claims import decided
+from thaw.pages.illustrations import MADE_BY, print_figure
+from thaw.pages.prose import count_words
+from thaw.pages.tables import placeholder, warning
 from thaw.params import suggest
-from thaw.reporting import show, statements
-from thaw.reporting.claims import decided
-from thaw.reporting.drawing import Drawing
-from thaw.reporting.families import representatives
-from thaw.reporting.figures import OVERVIEWS, STYLE
-from thaw.reporting.prose import count_words
-from thaw.reporting.provenance import provenance
-from thaw.reporting.results import Results, join, ranking_sentence, results
-from thaw.reporting.tables import placeholder, warning
+from thaw.results.layout import Artifacts
+from thaw.results.measurements import Results, results
+from thaw.results.wording import code, join
 
 WORDS = 3000
 """The most words that such a report may have."""
 METHODS = "_methods"
 """The folder, beside the page, of what is told of each choice: KIND/NAME.md."""
+DEPARTURES = {
+    "longer": "{} times as many images",
+    "learning_rate": "a learning rate of {:g}",
+    "examples": "{} of the training images only",
+    "trainings": "{} of these trainings only",
+}
+"""What the training of a variant may have of its own, by its key, in words."""
 
 _said: list[str] = []
 
@@ -82,47 +89,44 @@ def yours(task: str) -> None:
 
 
 def figure(name: str) -> None:
-    """Draw one of the book's overview figures of these variants alone, and print it, labelled `fig-NAME`."""
-    drawing = _draw(name)
-    if drawing is None:
-        placeholder(f"fig-{name}", "`make report` makes what it is drawn from.")
-    else:
-        _print_figure(name, drawing)
+    """Draw one of the book's overview figures of these variants alone, and print it, labelled `fig-NAME`.
+
+    Raises CourseworkError where there is no such figure.
+    """
+    if not _draw(name):
+        placeholder(f"fig-{name}", MADE_BY)
 
 
 def figure_if_any(name: str, sentence: str) -> None:
     """Print a sentence and the figure that it is about, or neither where these variants have nothing to show in it."""
-    if drawing := _draw(name):
-        _say(sentence)
-        _print_figure(name, drawing)
+    _draw(name, sentence)
 
 
-def _draw(name: str) -> Drawing | None:
+def _draw(name: str, sentence: str = "") -> bool:
+    """Whether there is anything to show in the figure, which then is printed below the sentence."""
     if name not in OVERVIEWS:
         known = join(list(OVERVIEWS))
         raise CourseworkError(f"there is no figure {name}{suggest(name, OVERVIEWS)}; there are {known}.")
     mpl.use("agg")
-    with plt.style.context(STYLE):
-        return OVERVIEWS[name](results().artifacts, results().params)
-
-
-def _print_figure(name: str, drawing: Drawing) -> None:
     picture = results().artifacts.report / "figures" / f"coursework-{name}.png"
-    with plt.style.context(STYLE), replacing(picture) as temporary:
-        drawing.figure.savefig(temporary)
-    plt.close(drawing.figure)
-    alt = drawing.alt.replace('"', "'")
-    print(f'![{drawing.caption}](figures/{picture.name}){{#fig-{name} fig-alt="{alt}"}}\n')
-    provenance(drawing.sources, "figures")
+    with plt.style.context(STYLE):
+        drawing = OVERVIEWS[name](results().artifacts, results().params)
+        if drawing is None:
+            return False
+        with replacing(picture) as temporary:
+            drawing.figure.savefig(temporary)
+        plt.close(drawing.figure)
+    if sentence:
+        _say(sentence)
+    print_figure(name, f"figures/{picture.name}", drawing.caption, drawing.alt, drawing.sources)
+    return True
 
 
 def models() -> None:
     """Print which models are compared, and the choices that make each."""
     names = results().variants
-    if len(names) == 1:
-        _say(f"This report is about one model, `{names[0]}`.")
-    else:
-        _say(f"This report compares {len(names)} models: {join([f'`{name}`' for name in names])}.")
+    compared = f"This report compares {len(names)} models: {join(code(names))}."
+    _say(compared if len(names) > 1 else f"This report is about one model, `{names[0]}`.")
     for name in names:
         print(f"**{name}.** ", end="")
         show.description(name)
@@ -131,7 +135,13 @@ def models() -> None:
 def methods(kind: str) -> None:
     """Print what is told of every `degradation`, `target` or `sampler` of these models, each once."""
     found = results()
-    for choice in dict.fromkeys(_choices(found, kind)):
+    blocks = [found.params.variant(name) for name in found.variants]
+    choices: dict[str, list[str]] = {
+        "degradation": [block.train.degradation.name for block in blocks],
+        "target": [block.train.target for block in blocks],
+        "sampler": [block.sample.sampler.name for block in blocks],
+    }
+    for choice in dict.fromkeys(choices[kind]):
         text = page(found.artifacts).parent / METHODS / kind / f"{choice}.md"
         if text.exists():
             _say(text.read_text(encoding="utf-8").strip())
@@ -139,45 +149,27 @@ def methods(kind: str) -> None:
             yours(f"Explain the {kind} `{choice}`, for which thaw has no text.")
 
 
-def _choices(found: Results, kind: str) -> Iterator[str]:
-    read: dict[str, Callable[[str], str]] = {
-        "degradation": lambda name: found.params.variant(name).train.degradation.name,
-        "target": lambda name: found.params.variant(name).train.target,
-        "sampler": lambda name: found.params.variant(name).sample.sampler.name,
-    }
-    yield from (read[kind](name) for name in found.variants)
-
-
 def training() -> None:
     """Print what the trainings of these models cost by params.yaml, one sentence a network, and who departs from it."""
-    found = results()
+    params = results().params
     networks: dict[str, list[str]] = {}
-    for name in found.variants:
-        networks.setdefault(found.params.variant(name).train.network.name, []).append(name)
+    for name in results().variants:
+        networks.setdefault(params.variant(name).train.network.name, []).append(name)
     for network, names in networks.items():
-        budget = found.params.budget.train[network]
+        budget = params.budget.train[network]
         falls = f", which falls along a cosine to {budget.final_learning_rate:g} of that"
         _say(
-            f"The `{network}` ({join([f'`{name}`' for name in names])}) sees {budget.images} images in batches of "
+            f"The `{network}` ({join(code(names))}) sees {budget.images} images in batches of "
             f"{budget.batch_size} and is trained by {budget.optimizer.capitalize()}, with a learning rate of "
             f"{budget.learning_rate:g} after {budget.warmup_steps} steps of warm-up"
             f"{falls if budget.learning_rate_schedule == 'cosine' else ''}; trainings from different seeds: "
             f"{len(budget.seeds)}."
         )
-    for name in found.variants:
-        _departures(name)
-
-
-def _departures(name: str) -> None:
-    train = results().params.variant(name).train
-    said = {
-        "{} times as many images": train.longer,
-        "a learning rate of {:g}": train.learning_rate,
-        "{} of the training images only": train.examples,
-        "{} of these trainings only": train.trainings,
-    }
-    if parts := [words.format(value) for words, value in said.items() if value is not None]:
-        _say(f"`{name}` has {join(parts)}.")
+    for name in results().variants:
+        departures = [words.format(value) for key, words in DEPARTURES.items()
+                      if (value := getattr(params.variant(name).train, key)) is not None]  # fmt: skip
+        if departures:
+            _say(f"`{name}` has {join(departures)}.")
 
 
 def comparison() -> None:
@@ -189,7 +181,7 @@ def comparison() -> None:
     )
     for key in ("fid_classifier", "class_preservation_half", "bits_per_dim"):
         if len(ranked := results().ranked(key)) > 1:
-            _say(ranking_sentence(ranked, results().differs))
+            _say(sentences.ranking_sentence(ranked))
 
 
 def earlier_claims() -> None:
@@ -201,14 +193,14 @@ def earlier_claims() -> None:
 
 def diversity() -> None:
     """Print whether the samples are as diverse as real images, and whether they are new."""
-    _say(statements.diversity_sentence(results()))
-    _say(statements.memorisation_sentence(results()))
+    _say(sentences.diversity(results()))
+    _say(sentences.memorisation(results()))
 
 
 def severity() -> None:
     """Print for which of these models restoring step by step is better than at once, where any restores."""
     if results().ranked("class_preservation_half"):
-        _say(statements.severity_sentence(results(), "class_preservation"))
+        _say(sentences.severity(results(), "class_preservation"))
 
 
 def words() -> None:

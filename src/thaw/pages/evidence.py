@@ -1,91 +1,151 @@
 """What the pages call to say how far numbers can be trusted: paired differences, wrong protocols, published numbers."""
 
-import numpy as np
-import pandas as pd
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import median
 
-from thaw.evaluation.intervals import Interval
-from thaw.reporting.metrics import METRICS
-from thaw.reporting.pairs import excludes_zero, paired
-from thaw.reporting.protocol import NAMES, PROTOCOLS, audits, moved, published
-from thaw.reporting.provenance import provenance
-from thaw.reporting.results import join, results
-from thaw.reporting.tables import bracketed, interval, percent, placeholder, table
+from thaw.files import read_csv
+from thaw.metrics import METRICS
+from thaw.pages.tables import bracketed, placeholder, table
+from thaw.results.differences import paired
+from thaw.results.layout import Artifacts
+from thaw.results.measurements import results
+from thaw.results.wording import join, percent
+
+Rows = list[dict[str, str]]
+
+PROTOCOLS = {
+    "wrapped_bytes": "bytes that wrap around instead of clamping",
+    "stretched_samples": "samples rescaled one by one, real images not",
+    "few_samples_31": "31 samples, as 500 for 2048 features",
+    "few_samples_62": "62 samples, as 1000 for 2048 features",
+    "stretched_pairs": "originals and restorations rescaled one by one",
+    "stretched_restorations": "restorations rescaled one by one",
+}
+"""The faulty protocols of audit.csv that score images, in the report's order and words."""
+
+
+@dataclass(frozen=True)
+class Moved:
+    """What a fault did to a metric: the changes by variant, who is best before and after, the largest move in rank."""
+
+    fault: str
+    metric: str
+    changes: dict[str, float]
+    best: str
+    faulty_best: str
+    places: int
+
+    @property
+    def by_factor(self) -> bool:
+        """Whether the changes are factors, as those of errors are; SSIM and decibels change by differences."""
+        return METRICS[self.metric].better == "lower"
+
+    def show(self, change: float) -> str:
+        """A change as the report prints it."""
+        return f"× {change:.2f}" if self.by_factor else f"{change:+.3g}"
+
+    def sentence(self) -> str:
+        """How far the protocol alone moved the scores, and whether it changed who is best."""
+        low, high = min(self.changes.values()), max(self.changes.values())
+        still = 1.0 if self.by_factor else 0.0
+        furthest = max(self.changes, key=lambda variant: abs(self.changes[variant] - still))
+        fault, metric = PROTOCOLS[self.fault].capitalize(), METRICS[self.metric].short
+        text = f"{fault}: {metric} {self.show(low)} to {self.show(high)}, furthest for `{furthest}`"
+        if self.faulty_best != self.best:
+            return f"{text}; the best becomes `{self.faulty_best}` instead of `{self.best}`."
+        if not self.places:
+            return f"{text}; the order of the variants stays."
+        return f"{text}; `{self.best}` stays the best, others move by up to {self.places} places."
+
+
+def audits(artifacts: Artifacts, variants: Sequence[str]) -> Rows:
+    """The rows of the audits of the variants, with the variant in a column of its own."""
+    return [{**row, "variant": name} for name in variants for row in read_csv(artifacts.table(name, "audit"))]
+
+
+def moved(rows: Rows) -> list[Moved]:
+    """What each fault did to each metric, from the rows of `audits`."""
+    found = []
+    scored = dict.fromkeys((row["fault"], row["metric"]) for row in rows if row["fault"] in PROTOCOLS)
+    for fault, metric in sorted(scored, key=lambda of: list(PROTOCOLS).index(of[0])):
+        own = {row["variant"]: row for row in rows if (row["fault"], row["metric"]) == (fault, metric)}
+        right, faulty = ({name: float(row[column]) for name, row in own.items()} for column in ("right", "faulty"))
+        lower = METRICS[metric].better == "lower"
+        changes = {name: faulty[name] / right[name] if lower else faulty[name] - right[name] for name in right}
+        first, second = _ranks(right), _ranks(faulty)
+        best, faulty_best = ((min if lower else max)(scores, key=scores.__getitem__) for scores in (right, faulty))
+        places = int(max(abs(first[name] - second[name]) for name in right))
+        found.append(Moved(fault, metric, changes, best, faulty_best, places))
+    return found
+
+
+def _ranks(scores: dict[str, float]) -> dict[str, float]:
+    """The place of each variant; those of one score share the mean of their places."""
+    order = sorted(scores.values())
+    return {name: (bisect_left(order, score) + bisect_right(order, score) + 1) / 2 for name, score in scores.items()}
+
+
+def published(artifacts: Artifacts) -> Rows:
+    """The numbers of the earlier reports that thaw measures too, of systems that are variants here."""
+    return [row for row in read_csv(artifacts.published) if row["metric"] in METRICS and row["variant"]]
 
 
 def differences(metric: str) -> None:
     """Print, for every variant that restores images, its difference to the best one on the same images."""
     found = results()
-    ranked, confidence = found.ranked(metric), found.params.evaluation.confidence
-    gaps = {
-        other: gap
-        for other in ranked[1:]
-        if (gap := paired(found.artifacts, other.variant, ranked[0].variant, metric, confidence))
-    }
+    ranked = found.ranked(metric)
+    gaps = {other: gap for other in ranked[1:] if (gap := paired(ranked[0], other))}
     if not gaps:
         placeholder(f"tbl-paired-{metric}", "no two variants have restored the same images.")
         return
-    best = ranked[0]
+    best, entry = ranked[0], METRICS[metric]
     rows = []
     for other, gap in gaps.items():
         single = 1 in (best.trainings, other.trainings)
-        verdict = "no" if not excludes_zero(gap) else "yes, for these trainings" if single else "yes"
-        rows.append([f"`{other.variant}`", _signed(gap, metric), verdict])
-    title = METRICS[metric].title
+        verdict = "no" if not gap.beyond_noise else "yes, for these trainings" if single else "yes"
+        value, bounds = gap.show(entry)
+        rows.append([f"`{other.variant}`", f"{value} {bracketed(bounds)}", verdict])
     table(
-        ["variant", f"{title} minus that of `{best.variant}`", "more than noise"], rows, f"tbl-paired-{metric}",
-        f"Differences of {title} to the best variant, `{best.variant}`, in pairs: both restored the same test images, "
-        f"so an image that is hard for both does not count. Each interval, of {percent(confidence)}, is for one "
-        "comparison; of so many, with the best chosen from the same data, a few lie outside theirs.",
+        ["variant", f"{entry.title} minus that of `{best.variant}`", "more than noise"], rows, f"tbl-paired-{metric}",
+        f"Differences of {entry.title} to the best variant, `{best.variant}`, in pairs: both restored the same test "
+        "images, so an image that is hard for both does not count. Each interval, of "
+        f"{percent(best.confidence)}, is for one comparison; of so many, with the best chosen from the same data, a "
+        "few lie outside theirs.",
+        sources=[found.artifacts.table(m.variant, "restorations") for m in (*gaps, best)], stage="evaluate",
     )  # fmt: skip
-    provenance([found.artifacts.restorations(m.variant) for m in (*gaps, best)], "evaluate")
-
-
-def _signed(gap: Interval, metric: str) -> str:
-    digits = METRICS[metric].digits
-    return f"{gap.value:+.{digits}f} {bracketed(f'[{gap.low:+.{digits}f}, {gap.high:+.{digits}f}]')}"
 
 
 def audit() -> None:
     """Print what each faulty protocol did to the scores of the same images, as a table and in sentences."""
     found = results()
     scored = audits(found.artifacts, found.variants)
-    changes = moved(scored)
-    if not changes:
-        placeholder("tbl-audit", "the audit has not been run; `thaw repro` runs it.")
-        return
-    rows = []
+    sources = [found.artifacts.table(name, "audit") for name in dict.fromkeys(row["variant"] for row in scored)]
+    changes, rows, curves = moved(scored), [], []
     for change in changes:
-        values = np.array(list(change.changes.values()))
+        values = list(change.changes.values())
         rows.append([
-            PROTOCOLS[change.fault], NAMES[change.metric], str(len(values)), change.show(float(np.median(values))),
-            f"{change.show(values.min())} to {change.show(values.max())}", str(change.places), f"`{change.best}`",
+            PROTOCOLS[change.fault], METRICS[change.metric].short, str(len(values)), change.show(median(values)),
+            f"{change.show(min(values))} to {change.show(max(values))}", str(change.places), f"`{change.best}`",
             f"`{change.faulty_best}`",
         ])  # fmt: skip
     table(
-        ["protocol", "metric", "variants", "median change", "range", "places", "best", "best by it"],
-        rows, "tbl-audit",
+        ["protocol", "metric", "variants", "median change", "range", "places", "best", "best by it"], rows, "tbl-audit",
         "The same images under the faulty protocols: how each changes a score, over the variants (a factor for FID and "
         "RMSE, else a difference), by how many places a variant moves at most, and who is best before and after.",
+        absent="the audit has not been run; `thaw repro` runs it.",
+        note="\n".join(f"- {change.sentence()}" for change in changes), sources=sources, stage="evaluate",
     )  # fmt: skip
-    for change in changes:
-        print(f"- {change.sentence()}")
-    print()
-    _single_curves(scored)
-    sources = [found.artifacts.audit(variant) for variant in found.variants]
-    provenance([source for source in sources if source.exists()], "audit")
-
-
-def _single_curves(scored: pd.DataFrame) -> None:
-    """Print where the normality test of single images would have put the first accepted step."""
-    rows = []
-    for row in scored[scored["metric"] == "ks_first_t"].to_dict("records"):
-        first, low, high = ("never" if pd.isna(row[key]) else f"{row[key]:.0f}" for key in ("faulty", "low", "high"))
-        rows.append([f"`{row['variant']}`", f"{row['right']:.0f}", first, f"{low} to {high}"])
-    if rows:
+    for row in (row for row in scored if row["metric"] == "ks_first_t"):
+        first, low, high = (f"{float(row[key]):.0f}" if row[key] else "never" for key in ("faulty", "low", "high"))
+        curves.append([f"`{row['variant']}`", f"{float(row['right']):.0f}", first, f"{low} to {high}"])
+    if curves:
         table(
-            ["variant", "first t, median", "of the first image", "of any one image"], rows, "tbl-audit-ks",
+            ["variant", "first t, median", "of the first image", "of any one image"], curves, "tbl-audit-ks",
             "The step from which the Kolmogorov–Smirnov test stays accepted: by the median over all images and draws, "
             "and by the curve of one image and one draw, as far as that is accepted at all.",
+            sources=sources, stage="evaluate",
         )  # fmt: skip
 
 
@@ -93,26 +153,22 @@ def published_numbers() -> None:
     """Print the numbers of the earlier reports beside those measured here."""
     found = results()
     rows = []
-    for number in published(found.artifacts).to_dict("records"):
-        ours = found.find(number["variant"], number["metric"])
-        if ours is None and number["metric"] == "fid_inception":
-            ours = found.find(number["variant"], "fid_classifier")
-        if ours is None:
-            continue
-        count = "–" if pd.isna(number["n"]) else f"{number['n']:.0f}"
-        rows.append([
-            f"{number['report']}, {number['place']}", f"`{number['variant']}`", METRICS[number["metric"]].title,
-            f"{number['value']:g}", count, f"{ours.show()} {bracketed(interval(ours))}".strip(), str(ours.n),
-        ])  # fmt: skip
-    if not rows:
-        placeholder("tbl-published", "no variant that an earlier report measured has been measured here.")
-        return
+    for number in published(found.artifacts):
+        key = number["metric"]
+        instead = "fid_classifier" if key == "fid_inception" else key
+        if ours := found.find(number["variant"], key) or found.find(number["variant"], instead):
+            there = f"{float(number['value']):g}", f"{float(number['n']):.0f}" if number["n"] else "–"
+            rows.append([
+                f"{number['report']}, {number['place']}", f"`{number['variant']}`", METRICS[key].title, *there,
+                f"{ours.show()} {bracketed(ours.bounds)}".strip(), str(ours.n),
+            ])  # fmt: skip
     table(
         ["where", "variant here", "metric there", "there", "n", "here", "n"], rows, "tbl-published",
         "Numbers of the earlier reports beside ours. Where ours is not in the features of InceptionV3 but in those of "
         "the classifier, only orders compare; most of their models were trained for 50 epochs or more.",
+        absent="no variant that an earlier report measured has been measured here.",
+        sources=[found.artifacts.published, found.artifacts.summary], stage="summarize",
     )  # fmt: skip
-    provenance([found.artifacts.published, found.artifacts.summary], "summarize")
 
 
 def few_images_note() -> None:
@@ -130,9 +186,8 @@ def few_images_note() -> None:
 def study_floor() -> None:
     """Print what as many real images score as a study measures a condition with."""
     found = results()
-    if not found.artifacts.floor.exists():
-        return
     count = found.params.budget.study.images
-    floors = pd.read_csv(found.artifacts.floor).set_index("n")["fid_classifier"]
-    if count in floors:
-        print(f"As many real images as a condition has samples, {count}, score {floors[count]:.1f}.\n")
+    for row in read_csv(found.artifacts.reference("floor.csv")):
+        if int(row["n"]) == count:
+            floor = METRICS["fid_classifier"].show(float(row["fid_classifier"]))
+            print(f"As many real images as a condition has samples, {count}, score {floor}.\n")

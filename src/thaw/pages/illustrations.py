@@ -2,23 +2,28 @@
 
 import json
 import shutil
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-from thaw.reporting.provenance import provenance
-from thaw.reporting.results import results
-from thaw.reporting.tables import placeholder
+from thaw.pages.tables import placeholder, provenance
+from thaw.results.measurements import results
 
-MADE_BY = "`thaw repro` makes what it is drawn from."
+MADE_BY = "`make report` makes what it is drawn from."
 
 
 def figure(name: str) -> None:
     """Print a figure with its caption, its alternative text, its label `fig-NAME` and its provenance."""
-    entry = _drawn(name)
-    if entry is None:
+    if entry := _drawn(name):
+        print_figure(name, _copied(f"{name}.png"), entry["caption"], entry["alt"], _sources(entry))
+    else:
         placeholder(f"fig-{name}", MADE_BY)
-        return
-    print(f'![{entry["caption"]}]({_copied(f"{name}.png")}){{#fig-{name} fig-alt="{_spoken(entry)}"}}\n')
-    _provenance(entry)
+
+
+def print_figure(name: str, picture: str, caption: str, alt: str, sources: Sequence[Path]) -> None:
+    """Print a picture, whose path is as a page has it, with all that belongs to it."""
+    print(f'![{caption}]({picture}){{#fig-{name} fig-alt="{_spoken(alt)}"}}\n')
+    provenance(sources, "figures")
 
 
 def animation(family: str) -> None:
@@ -27,18 +32,15 @@ def animation(family: str) -> None:
     A still figure stands for it in the PDF, and in the HTML of a reader who asked for less motion.
     """
     name = f"animation-{family}"
-    entry = _drawn(name)
-    if entry is None:
+    if not (entry := _drawn(name)):
         placeholder(f"fig-{name}", MADE_BY)
         return
-    spoken = _spoken(entry)
+    spoken = _spoken(entry["alt"])
     still = f'![]({_copied(entry["still"] + ".png")}){{.still fig-alt="{spoken}"}}'
-    print(f"::: {{#fig-{name}}}\n")
-    print('::: {.content-visible when-format="html"}\n')
+    print(f'::: {{#fig-{name}}}\n\n::: {{.content-visible when-format="html"}}\n')
     print(f'![]({_copied(f"{name}.webp")}){{.moving fig-alt="{spoken}"}}\n\n{still}\n\n:::\n')
-    print(f'::: {{.content-hidden when-format="html"}}\n\n{still}\n\n:::\n')
-    print(f"{entry['caption']}\n\n:::\n")
-    _provenance(entry)
+    print(f'::: {{.content-hidden when-format="html"}}\n\n{still}\n\n:::\n\n{entry["caption"]}\n\n:::\n')
+    provenance(_sources(entry), "figures")
 
 
 def _drawn(name: str) -> dict[str, Any] | None:
@@ -56,10 +58,9 @@ def _copied(name: str) -> str:
     return f"figures/{name}"
 
 
-def _spoken(entry: dict[str, Any]) -> str:
-    return str(entry["alt"]).replace('"', "'")
+def _spoken(alt: str) -> str:
+    return alt.replace('"', "'")
 
 
-def _provenance(entry: dict[str, Any]) -> None:
-    root = results().artifacts.root
-    provenance([root / source for source in entry["sources"]], "figures")
+def _sources(entry: dict[str, Any]) -> list[Path]:
+    return [results().artifacts.root / source for source in entry["sources"]]

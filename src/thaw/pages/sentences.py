@@ -2,16 +2,44 @@
 
 from collections.abc import Sequence
 
-import pandas as pd
-
-from thaw.reporting.metrics import METRICS
-from thaw.reporting.results import Measurement, Results, differs, join, ranking_sentence, some
+from thaw.files import read_csv
+from thaw.metrics import METRICS
+from thaw.results.differences import BETTER, WORSE, difference, differs
+from thaw.results.measurements import Measurement, Results
+from thaw.results.wording import join, some
 
 HALFWAY = 0.5
 """The severity, as t/T, at which restorations are compared."""
+ALIKE = "the same within the noise"
 
 
-def diversity_sentence(results: Results) -> str:
+def ranking_sentence(ranked: Sequence[Measurement]) -> str:
+    """State the best of a ranking, its uncertainty, and which of the others it cannot be told apart from."""
+    if not ranked:
+        return "No variant has been measured yet."
+    best = ranked[0]
+    word = {"lower": "lowest", "higher": "highest"}[best.metric.better or "lower"]
+    sentence = f"`{best.variant}` has the {word} {best.metric.phrase or best.metric.title}, {best.show_interval()}"
+    far = [m for m in ranked[1:] if differs(best, m)]
+    near = [m for m in ranked[1:] if m not in far]
+    if near:
+        sentence += f"; its difference to {join([_named(m) for m in near])} is within the noise"
+    if far:
+        follow = "follow" if len(far) > 1 else "follows"
+        sentence += f"{', and' if near else ';'} {_listed(far)} {follow} beyond it"
+    single = [m for m in ranked if m.trainings == 1]
+    if single:
+        whose = "With one training each" if len(single) == len(ranked) else "Where a variant has one training only"
+        sentence += f". {whose}, this says which training is better, not which method"
+    return sentence + "."
+
+
+def ranking(results: Results, key: str) -> str:
+    """The sentence that ranks the variants by one metric."""
+    return ranking_sentence(results.ranked(key))
+
+
+def diversity(results: Results) -> str:
     """Whose samples are more alike, or whose classes less even, than real images beyond the noise."""
     parts = []
     for key, less in (("unique_fraction", "more alike"), ("class_entropy", "less even in their classes")):
@@ -24,7 +52,7 @@ def diversity_sentence(results: Results) -> str:
     return " ".join(parts) or "The diversity of the samples has not been measured yet."
 
 
-def memorisation_sentence(results: Results) -> str:
+def memorisation(results: Results) -> str:
     """Whose samples are nearer to training images than new real images are, beyond the noise."""
     key = "memorized_fraction"
     real, measured = results.real(key), results.ranked(key)
@@ -42,73 +70,48 @@ def memorisation_sentence(results: Results) -> str:
     )
 
 
-def severity_sentence(results: Results, metric: str) -> str:
-    """Whether restoring step by step or at once is better halfway, by variant; `metric` is one of plots/severity."""
-    stepwise, direct, alike = list[Measurement](), list[Measurement](), list[Measurement]()
-    known = METRICS[metric]
+def severity(results: Results, metric: str) -> str:
+    """Whether restoring step by step or at once is better halfway, by variant; `metric` is one of severity.csv."""
+    groups: dict[str, list[Measurement]] = {"better step by step": [], "better at once": [], ALIKE: []}
+    words = {BETTER: "better step by step", WORSE: "better at once"}
     for variant in results.variants:
-        both = _halfway(results, variant, metric)
-        if both is None:
-            continue
-        steps, once = both
-        better = steps.value > once.value if known.better == "higher" else steps.value < once.value
-        (alike if not differs(steps, once) else stepwise if better else direct).append(steps)
-    if not (stepwise or direct or alike):
+        halfway = {}
+        for row in read_csv(results.artifacts.table(variant, "severity")):
+            if row["metric"] == metric and float(row["tau"]) == HALFWAY:
+                value, low, high = (float(row[name]) for name in ("value", "low", "high"))
+                found = Measurement(variant, METRICS[metric], value, low, high, int(row["n"]), 1)
+                halfway[row["restoration"]] = found
+        if {"iterative", "direct"} <= set(halfway):
+            verdict = difference(halfway["direct"], halfway["iterative"]).verdict
+            groups[words.get(verdict, ALIKE)].append(halfway["iterative"])
+    clauses = [f"{how} for {_listed(members)}" for how, members in groups.items() if members]
+    if not clauses:
         return "Restorations have not been measured by severity yet."
-    clauses = [
-        f"{how} for {_listed(found)}"
-        for how, found in (
-            ("better step by step", stepwise),
-            ("better at once", direct),
-            ("the same within the noise", alike),
-        )
-        if found
-    ]
-    return f"By {known.title}, restorations from t = T/2 are {join(clauses)}."
+    return f"By {METRICS[metric].title}, restorations from t = T/2 are {join(clauses)}."
 
 
-def _halfway(results: Results, variant: str, metric: str) -> tuple[Measurement, Measurement] | None:
-    """What a variant's restorations from halfway score, step by step and at once."""
-    path = results.artifacts.severity(variant)
-    if not path.exists():
-        return None
-    table = pd.read_csv(path).query("metric == @metric and tau == @HALFWAY").set_index("restoration")
-    if not {"iterative", "direct"} <= set(table.index):
-        return None
-    rows = table.to_dict("index")
-    steps, once = (
-        Measurement(variant, METRICS[metric], row["value"], row["low"], row["high"], int(row["n"]), 1, None)
-        for row in (rows["iterative"], rows["direct"])
-    )
-    return steps, once
-
-
-def likelihood_sentence(results: Results) -> str:
+def likelihood(results: Results) -> str:
     """Who has the lowest bound on the bits per dimension, and what z_T not being normal noise costs."""
     ranked = results.ranked("bits_per_dim")
     if not ranked:
         return "The bound on the likelihood has not been measured yet."
-    text = ranking_sentence(ranked, results.differs)
-    terms = {
-        m.variant: table.groupby("term")["bits"].sum()
-        for m in ranked
-        if (path := results.artifacts.likelihood(m.variant)).exists() and not (table := pd.read_csv(path)).empty
-    }
-    if terms:
-        last = next(m for m in reversed(ranked) if m.variant in terms)
-        text += (
-            f" The highest bound is that of `{last.variant}`, {last.show()}, of which $L_0$, the price of the grey "
-            f"levels behind $z_1$, is {last.metric.show(terms[last.variant]['L_0'])}."
-        )
-        worst = max(terms, key=lambda variant: terms[variant]["L_T"])
-        text += (
-            f" The term $L_T$, what $z_T$ still tells of the image, is largest for `{worst}`: "
-            f"{terms[worst]['L_T']:.2g} bits per dimension."
-        )
-    return text
+    tables = {m.variant: read_csv(results.artifacts.table(m.variant, "likelihood")) for m in ranked}
+    first, final = (
+        {v: sum(float(row["bits"]) for row in rows if row["term"] == term) for v, rows in tables.items() if rows}
+        for term in ("L_0", "L_T")
+    )
+    if not first:
+        return ranking_sentence(ranked)
+    last = next(m for m in reversed(ranked) if m.variant in first)
+    worst = max(final, key=final.__getitem__)
+    return (
+        f"{ranking_sentence(ranked)} The highest bound is that of `{last.variant}`, {last.show()}, of which $L_0$, the "
+        f"price of the grey levels behind $z_1$, is {last.metric.show(first[last.variant])}. The term $L_T$, what "
+        f"$z_T$ still tells of the image, is largest for `{worst}`: {final[worst]:.2g} bits per dimension."
+    )
 
 
-def loss_sentence(results: Results) -> str:
+def losses(results: Results) -> str:
     """Where the lowest loss stands by FID, in the largest group that shares degradation, target and network."""
     groups: dict[tuple[str, str, str], list[str]] = {}
     for variant in results.variants:
@@ -120,8 +123,9 @@ def loss_sentence(results: Results) -> str:
     members = groups.get((degradation, target, network), [])
     if len(members) < 2:
         return "Too few variants share a target and a network for their losses to be set beside their distances."
-    losses = {variant: _value(results, variant, "test_loss") for variant in members}
-    order = sorted(members, key=lambda variant: _value(results, variant, "fid_classifier"))
+    keys = "test_loss", "fid_classifier"
+    losses, distances = ({variant: results.measured[variant, key].value for variant in members} for key in keys)
+    order = sorted(members, key=lambda variant: distances[variant])
     lowest = min(losses, key=lambda variant: losses[variant])
     place = order.index(lowest) + 1
     shown = METRICS["test_loss"].show(losses[lowest])
@@ -132,11 +136,10 @@ def loss_sentence(results: Results) -> str:
     )
 
 
-def _value(results: Results, variant: str, key: str) -> float:
-    found = results.find(variant, key)
-    return found.value if found else float("nan")
+def _named(measurement: Measurement) -> str:
+    return f"`{measurement.variant}` ({measurement.show()})"
 
 
 def _listed(measured: Sequence[Measurement]) -> str:
     """The first few in words, and how many follow."""
-    return some([f"`{m.variant}` ({m.show()})" for m in measured])
+    return some([_named(m) for m in measured])

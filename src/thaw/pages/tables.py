@@ -1,21 +1,32 @@
-"""Markdown as the pages print it: tables, their cells, and what stands in the place of something missing."""
+"""Markdown as the pages print it: tables, their cells and their origin, and what stands for something missing."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from thaw.params import Choice
-from thaw.reporting.results import Measurement
+from thaw.results.history import history
+from thaw.results.layout import Artifacts, find_root
+from thaw.results.measurements import Measurement
+from thaw.results.wording import code, join, markdown_table, shown
+
+MOST_SOURCES = 3
+"""How many files a line on provenance lists before it names their folders alone."""
 
 
-def table(header: Sequence[str], rows: Sequence[Sequence[str]], label: str, caption: str, align: str = "--:") -> None:
-    """Print a Markdown table with a label and a caption; all columns but the first are aligned as `align` says."""
-    print("| " + " | ".join(header) + " |")
-    print("|" + "|".join([":--", *[align] * (len(header) - 1)]) + "|")
-    for row in rows:
-        print("| " + " | ".join(row) + " |")
-    print(f"\n: {caption} {{#{label}}}\n")
+def table(
+    header: Sequence[str], rows: Sequence[Sequence[str]], label: str, caption: str, align: str = "--:", *,
+    absent: str = "", note: str = "", sources: Sequence[Path] = (), stage: str = "",
+) -> None:  # fmt: skip
+    """Print a Markdown table with a label, a caption, a note below it, and where it came from.
+
+    All columns but the first are aligned as `align` says. Where there are no rows, `absent` says why, in its place.
+    """
+    if not rows:
+        placeholder(label, absent)
+        return
+    print(f"{markdown_table(header, rows, align)}\n\n: {caption} {{#{label}}}\n" + (f"\n{note}\n" if note else ""))
+    provenance(sources, stage)
 
 
 def placeholder(label: str, what: str) -> None:
@@ -30,9 +41,22 @@ def warning(title: str, message: str) -> None:
     print(f"::: {{.callout-warning}}\n## {title}\n\n{message}\n\n:::\n")
 
 
-def percent(confidence: float) -> str:
-    """A confidence as it stands before the word interval."""
-    return f"{100 * confidence:g} %"
+def provenance(sources: Sequence[Path], stage: str) -> None:
+    """Print where a figure or table came from: its stage, its artifacts, and the revision that last changed them."""
+    if not sources:
+        return
+    root = find_root(sources[0].parent)
+    names = [source.relative_to(root).as_posix() for source in sources]
+    of_variants = Artifacts(root).variant("")
+    places = {source.relative_to(of_variants).parts[0] for source in sources if source.is_relative_to(of_variants)}
+    if len(places) > 1:  # the same files of several variants
+        sources = [of_variants.joinpath("*", *source.relative_to(of_variants).parts[1:])
+                   if source.is_relative_to(of_variants) else source for source in sources]  # fmt: skip
+    listed = sorted({source.relative_to(root).as_posix() for source in sources})
+    if len(listed) > MOST_SOURCES:
+        listed = sorted({name.rpartition("/")[0] for name in listed})
+    revision = history(root).last_change(names)
+    print(f"::: {{.provenance}}\nStage `{stage}`, from {join(code(listed))} at {revision}.\n:::\n")
 
 
 def bracketed(bounds: str) -> str:
@@ -40,47 +64,33 @@ def bracketed(bounds: str) -> str:
     return f"[\\{bounds[:-1]}\\]]{{.interval}}" if bounds else ""
 
 
-def interval(measurement: Measurement) -> str:
-    """The interval in brackets, or nothing for what is not estimated from a sample."""
-    if measurement.low == measurement.high:
-        return ""
-    return f"[{measurement.metric.show(measurement.low)}, {measurement.metric.show(measurement.high)}]"
+def best_cell(measurement: Measurement | None, best: Measurement | None = None) -> str:
+    """A measurement and its interval, in bold if it is as good as the best; a dagger if it comes of few images.
 
-
-def plain_cell(measurement: Measurement | None) -> str:
-    """A measurement and its interval; a dash where there is none, a dagger where it comes of few images."""
+    A dash where there is none.
+    """
     if measurement is None:
         return "–"
-    mark = "†" if measurement.of_few_images else ""
-    return f"{measurement.show()}{mark} {bracketed(interval(measurement))}".strip()
+    shown, mark = measurement.show(), "†" if measurement.of_few_images else ""
+    if best and measurement.metric.better and measurement.value == best.value:
+        shown = f"**{shown}**"
+    return f"{shown}{mark} {bracketed(measurement.bounds)}".strip()
 
 
-def best_cell(measurement: Measurement | None, best: Measurement | None) -> str:
-    """The same, in bold where none of its metric is better."""
-    text = plain_cell(measurement)
-    if measurement is None or best is None or measurement.value != best.value or measurement.metric.better is None:
-        return text
-    return text.replace(measurement.show(), f"**{measurement.show()}**", 1)
-
-
-def value(found: Any) -> str:
-    """A number of a table that thaw wrote, in three digits; a dash where there is none."""
-    if pd.isna(found):
-        return "–"
-    if isinstance(found, str):
-        return found
-    return f"{found:.0f}" if float(found).is_integer() else f"{found:.3g}"
+def value(found: str) -> str:
+    """A cell of a table that thaw wrote, numbers in three digits; a dash where there is nothing."""
+    try:
+        number = float(found)
+    except ValueError:
+        return found or "–"
+    return f"{number:.0f}" if number.is_integer() else f"{number:.3g}"
 
 
 def describe(choice: Choice) -> str:
     """A choice and its options."""
 
     def show(option: Any) -> str:
-        if isinstance(option, dict):
-            return describe(Choice.model_validate(option))
-        if isinstance(option, bool):
-            return str(option).lower()
-        return f"{option:g}" if isinstance(option, float) else str(option)
+        return describe(Choice.model_validate(option)) if isinstance(option, dict) else shown(option)
 
     options = ", ".join(f"{name} {show(option)}" for name, option in choice.options.items())
     return f"`{choice.name}`" + (f" ({options})" if options else "")

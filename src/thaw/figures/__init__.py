@@ -1,0 +1,1 @@
+"""The figures, one file a subject, drawn from results alone: nothing here imports torch."""
