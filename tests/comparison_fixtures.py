@@ -1,25 +1,38 @@
-"""A small project under git, whose results are written by the tests."""
+"""Small projects whose results are written by the tests."""
 
-import csv
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from thaw.artifacts import Artifacts
+from thaw.files import write_csv
+from thaw.metrics import METRICS
 from thaw.params import read_params
-from thaw.reporting.snapshots import Estimate
+from thaw.results.layout import Artifacts
+from thaw.results.measurements import Measurement
 
 ROOT = Path(__file__).parents[1]
 FIRST, SECOND = list(read_params(ROOT / "params.yaml").variants)[:2]
 
 
+def measured(value: float, half: float = 1, key: str = "fid_classifier", *, variant: str = FIRST, n: int = 1000,
+             trainings: int = 3, floor: float | None = None) -> Measurement:  # fmt: skip
+    """A measurement with an interval of so much on each side."""
+    return Measurement(variant, METRICS[key], value, value - half, value + half, n, trainings, floor)
+
+
+def rows(found: Iterable[Measurement]) -> list[dict[str, Any]]:
+    """Rows of intervals.csv, real.csv or summary.csv."""
+    return [{"variant": m.variant, "metric": m.metric.key, **m.numbers, "method": "", "floor": m.floor} for m in found]
+
+
 class Project:
-    """The parameters of this repository, and results of its first two variants."""
+    """The parameters of this repository under git, and results of its first two variants."""
 
     def __init__(self, root: Path) -> None:
         self.artifacts = Artifacts(root)
@@ -27,10 +40,10 @@ class Project:
         (root / "dvc.yaml").write_text("stages: {}\n")
         (root / "dvc.lock").write_text("schema: '2.0'\nstages: {}\n")
         (root / ".gitignore").write_text("/.thaw/\n")
-        self.artifacts.classifier_metrics.parent.mkdir()
-        self.artifacts.classifier_metrics.write_text(json.dumps({"sha256": "a"}))
         for variant in (FIRST, SECOND):
-            self.measure(variant, {"fid_classifier": Estimate(20, 19, 21, 1000, 1)})
+            self.measure(measured(20, variant=variant, trainings=1))
+        self.artifacts.reference("classifier.json").parent.mkdir()
+        self.artifacts.reference("classifier.json").write_text(json.dumps({"sha256": "a"}))
         self.git("init", "-q", "-b", "main")
         self.commit("results")
 
@@ -54,34 +67,31 @@ class Project:
         assert old in text
         self.artifacts.params.write_text(text.replace(old, new, 1))
 
-    def measure(self, variant: str, estimates: Mapping[str, Estimate]) -> None:
+    def measure(self, *found: Measurement) -> None:
         """Write what was measured of a variant."""
-        rows = [{"metric": key, **estimate._asdict(), "method": "", "floor": ""} for key, estimate in estimates.items()]
-        write_rows(self.artifacts.intervals(variant), rows)
+        write_csv(self.artifacts.table(found[0].variant, "intervals"), rows(found))
 
     def restore(self, variant: str, scores: np.ndarray, metric: str = "rmse") -> None:
         """Write the scores of restored images, (trainings, images)."""
-        rows = [
-            {"training": training, "image": 100 + image, metric: scores[training, image]}
-            for training in range(scores.shape[0])
-            for image in range(scores.shape[1])
+        table = [
+            {"training": training, "image": 100 + image, metric: float(score)}
+            for (training, image), score in np.ndenumerate(scores)
         ]
-        write_rows(self.artifacts.restorations(variant), rows)
+        write_csv(self.artifacts.table(variant, "restorations"), table)
 
     def draw(self, variant: str) -> None:
         """Write curves and a sheet of samples."""
-        write_rows(self.artifacts.loss(variant), [{"seed": 0, "images": k * 100, "validation_loss": 1 / k}
-                                                  for k in range(1, 5)])  # fmt: skip
-        size = read_params(self.artifacts.params).data.size
+        loss = [{"seed": 0, "images": k * 100, "validation_loss": 1 / k} for k in range(1, 5)]
+        write_csv(self.artifacts.table(variant, "loss"), loss)
+        size = read_params(self.artifacts.params).data.pixels
         path = self.artifacts.sheet(variant, "samples")
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(np.zeros((8 * size, 8 * size), np.uint8)).save(path)
 
-
-def write_rows(path: Path, rows: list[dict[str, object]]) -> None:
-    """Write a CSV."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
+    def on_both_branches(self, write: Any) -> None:
+        """Commit `write("main")` to main and `write("mine")` to mine, which is checked out before and after."""
+        for branch in ("main", "mine"):
+            self.git("checkout", "-q", branch)
+            write(branch)
+            self.commit(branch)
+        self.git("merge", "-q", "-X", "ours", "--no-edit", "main")

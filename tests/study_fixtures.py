@@ -8,9 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from thaw.artifacts import Artifacts
-from thaw.assembly import build_sampling
 from thaw.data import Dataset, Images
+from thaw.degradations.blur import Blur
+from thaw.degradations.erase import Erase
+from thaw.degradations.morph import Morph
+from thaw.degradations.zoom import Zoom
 from thaw.diffusion.degradation import Degradation, Shape
 from thaw.diffusion.denoising import Denoise
 from thaw.diffusion.objectives import TARGETS
@@ -19,10 +21,13 @@ from thaw.evaluation.frechet import Moments, moments
 from thaw.model import Model
 from thaw.networks.cnn import Cnn
 from thaw.params import Choice, Params
-from thaw.studies._study import Study
+from thaw.results.layout import Artifacts
+from thaw.studies._base.study import Outcome, Row, Study
+from thaw.variant import build_sampling
 
 SHAPE: Shape = (1, 12, 12)
 HALF_RANGE = 0.5
+LINEAR = Choice(name="linear", beta_min=1e-3, beta_max=0.4)
 
 TRAIN_BUDGET = {
     "images": 64, "batch_size": 32, "optimizer": "adam", "learning_rate": 1e-3, "learning_rate_schedule": "constant",
@@ -31,8 +36,8 @@ TRAIN_BUDGET = {
 }  # fmt: skip
 
 
-def study_params(count: int = 20, shape: Shape = SHAPE) -> Params:
-    """Parameters with one variant, `studied`, for images of `shape`; a study has `count` of them."""
+def study_params(count: int = 20, shape: Shape = SHAPE, steps: int = 6) -> Params:
+    """Parameters with one variant, `studied`, sampled in `steps` steps; a study has `count` images of `shape`."""
     studied = {
         "train": {
             "degradation": {"name": "zoom", "steps": 6}, "target": "clean", "network": {"name": "cnn"}, "ema_decay": 0.9
@@ -42,7 +47,7 @@ def study_params(count: int = 20, shape: Shape = SHAPE) -> Params:
     return Params.model_validate({
         "threads": 1,
         "data": {
-            "dataset": "mnist", "path": "raw", "size": shape[-1], "channels": shape[0], "half_range": HALF_RANGE,
+            "dataset": "mnist", "path": "raw", "pixels": shape[-1], "channels": shape[0], "half_range": HALF_RANGE,
             "validation_fraction": 0.2, "seed": 0,
         },
         "budget": {
@@ -50,7 +55,7 @@ def study_params(count: int = 20, shape: Shape = SHAPE) -> Params:
             "train": {"cnn": TRAIN_BUDGET},
             "sample": {
                 "images": 20, "reconstructions": 20, "severities": 2,
-                "milestone_images": 20, "steps": 6, "strip_steps": 6,
+                "milestone_images": 20, "steps": steps, "strip_steps": 6,
             },
             "objective": {"test_images": 20, "likelihood_images": 4, "resamples": 20},
             "evaluate": {"resamples": 20},
@@ -90,7 +95,7 @@ class SmallStudy(Study):
         denoise: Denoise | None = None, network: nn.Module | None = None, count: int = 20, steps: int = 6,
         labelled: bool = True,
     ) -> None:  # fmt: skip
-        super().__init__(Artifacts(Path("nowhere")), study_params(count, degradation.shape), "studied")
+        super().__init__(Artifacts(Path("nowhere")), study_params(count, degradation.shape, steps), "studied")
         self.degradation, self.target, self.steps = degradation, target, steps
         self.own = {"sampler": Choice(name=sampler), "latent": Choice(name=latent)}
         self.denoise, self.network = denoise, network or initial_network(degradation.shape, 0)
@@ -129,3 +134,42 @@ def initial_network(shape: Shape, seed: int) -> nn.Module:
     """A cnn as `seed` initialises it."""
     torch.manual_seed(seed)
     return Cnn(shape=shape).eval()
+
+
+class ToyMorph(Morph):
+    """A morph into the toy images, which stand for another data set."""
+
+    def __init__(self, shape: Shape) -> None:
+        super().__init__(shape=shape, data=study_params(shape=shape).data, steps=6, schedule=LINEAR)
+
+    def _read(self) -> Dataset:
+        return toy_dataset(self.shape)
+
+
+def blurred(shape: Shape = SHAPE, **options: Any) -> SmallStudy:
+    return SmallStudy(Blur(shape=shape, steps=6), **({"latent": "gaussian", "sampler": "cold_improved"} | options))
+
+
+def zoomed(shape: Shape = SHAPE, last: int = 6, **options: Any) -> SmallStudy:
+    return SmallStudy(Zoom(shape=shape, steps=last), **({"latent": "pixels", "sampler": "cold_naive"} | options))
+
+
+def morphed(shape: Shape = SHAPE, **options: Any) -> SmallStudy:
+    return SmallStudy(ToyMorph(shape), latent="image", **options)
+
+
+def erased(shape: Shape = SHAPE, **options: Any) -> SmallStudy:
+    return SmallStudy(Erase(shape=shape), latent="normal", **options)
+
+
+def noised(degradation: Degradation, **options: Any) -> SmallStudy:
+    return SmallStudy(degradation, latent="normal", sampler="ancestral", **({"target": "noise"} | options))
+
+
+def rows(outcome: Outcome) -> dict[str, Row]:
+    """The rows of the table by their first entry."""
+    return {next(iter(row.values())): row for row in outcome.table}
+
+
+def strips(outcome: Outcome) -> dict[str, Tensor]:
+    return {strip.label: strip.images for strip in outcome.strips}

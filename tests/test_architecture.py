@@ -1,34 +1,33 @@
 """The blocks of a network, read off its forward pass: those of thaw's networks, and of one that is made up."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from thaw.architecture import TIME, Block, blocks
-from thaw.assembly import build_network, image_shape
-from thaw.networks._cost import parameters
+from thaw.core.cost import parameters
+from thaw.diffusion.degradation import Shape
+from thaw.evaluation.architecture import TIME, Block, blocks
 from thaw.params import read_params
+from thaw.variant import build_network
 
 PARAMS = read_params(Path(__file__).parents[1] / "params.yaml")
-SHAPE = image_shape(PARAMS.data)
+SHAPE = PARAMS.data.shape
 USERS = {PARAMS.variant(variant).train.network.name: variant for variant in reversed(PARAMS.compared)}
 """The first variant that has each network."""
 
 
-@pytest.fixture(scope="module")
-def network_called() -> Callable[[str], nn.Module]:
-    return lambda name: build_network(PARAMS.variant(USERS[name]).train, SHAPE, "network")
+def network_called(name: str) -> nn.Module:
+    return build_network(PARAMS.variant(USERS[name]).train, SHAPE, "network")
 
 
-def by_name(found: list[Block]) -> dict[str, Block]:
-    return {block.name: block for block in found}
+def by_name(network: nn.Module, shape: Shape = SHAPE) -> dict[str, Block]:
+    return {block.name: block for block in blocks(network, shape, ("z", "answer"))}
 
 
 @pytest.mark.parametrize("name", USERS)
-def test_the_weights_of_the_blocks_are_those_of_the_network(name: str, network_called: Callable) -> None:
+def test_the_weights_of_the_blocks_are_those_of_the_network(name: str) -> None:
     network = network_called(name)
     found = blocks(network, SHAPE, ("z", "answer"))
     assert sum(block.parameters for block in found) == parameters(network)
@@ -43,15 +42,15 @@ def test_the_weights_of_the_blocks_are_those_of_the_network(name: str, network_c
     assert read | {TIME, "answer"} == known | {TIME}, "every answer is read"
 
 
-def test_the_cnn_is_told_time_once(network_called: Callable) -> None:
-    found = by_name(blocks(network_called("cnn"), SHAPE, ("z", "answer")))
+def test_the_cnn_is_told_time_once() -> None:
+    found = by_name(network_called("cnn"))
     assert [name for name, block in found.items() if block.time] == ["convolutions.1"]
     assert found["convolutions.0"].kinds == ["conv 7×7", "layer norm", "GELU"]
     assert found["convolutions.2"].inputs == ["convolutions.1"]
 
 
-def test_skip_connections_join_blocks_of_one_resolution(network_called: Callable) -> None:
-    found = by_name(blocks(network_called("convnext_unet"), SHAPE, ("z", "answer")))
+def test_skip_connections_join_blocks_of_one_resolution() -> None:
+    found = by_name(network_called("convnext_unet"))
     assert found["up.0"].inputs == ["grow.0", "down.0"]
     for block in found.values():
         if len(block.inputs) == 2:
@@ -60,7 +59,7 @@ def test_skip_connections_join_blocks_of_one_resolution(network_called: Callable
     assert found["gain"].inputs == ["z"]
 
 
-def test_the_two_networks_of_a_gan(network_called: Callable) -> None:
+def test_the_two_networks_of_a_gan() -> None:
     generator = network_called("dcgan")
     discriminator = generator.discriminator()
     found = blocks(discriminator, SHAPE, ("image", "logit"))
@@ -91,7 +90,7 @@ class MadeUp(nn.Module):
 
 
 def test_what_stands_between_blocks_is_told_with_them() -> None:
-    found = by_name(blocks(MadeUp(), (1, 8, 8), ("z", "answer")))
+    found = by_name(MadeUp(), (1, 8, 8))
     assert list(found) == ["z", "first", "second", TIME, "last", "answer"]
     assert found["first"].kinds == ["conv 3×3, stride 2", "group norm", "ReLU"]
     assert found["first"].parameters == 4 * 9 + 4 + 8

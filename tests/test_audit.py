@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
+from thaw.core.randomness import generator
 from thaw.data import to_range, to_uint8
 from thaw.evaluation.audit import (
     FEW,
@@ -18,7 +19,6 @@ from thaw.evaluation.audit import (
 )
 from thaw.evaluation.classifier import FeatureNetwork
 from thaw.evaluation.reconstruction import LARGEST_PSNR, reconstruction_errors
-from thaw.randomness import generator
 
 HALF_RANGES = pytest.mark.parametrize("half_range", [0.5, 1.0])
 

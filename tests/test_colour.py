@@ -10,15 +10,17 @@ import pytest
 from PIL import Image
 from skimage import data as photographs
 from sklearn.datasets import load_sample_images
+from study_fixtures import TRAIN_BUDGET, study_params
 
-from thaw.artifacts import Artifacts
+from thaw.core.tensors import read_tensors
 from thaw.params import read_params, read_yaml
-from thaw.stages import audit, classifier, evaluate, figures, normality, objective, reference, sample, summarize, train
-from thaw.training.checkpoint import read_tensors
+from thaw.results.layout import Artifacts
+from thaw.stages import classifier, evaluate, figures, forward, reference, sample, summarize, train
 
 ROOT = Path(__file__).parents[1]
 PATCH, SIZE = 72, 64
 TRAIN, TEST = 170, 60
+VARIANTS = ("ddpm-attention-unet", "gan-dcgan")
 SAMPLES = 40
 
 pytestmark = pytest.mark.pipeline
@@ -39,37 +41,8 @@ def patches() -> list[np.ndarray]:
 
 
 def budget(**network: Any) -> dict[str, Any]:
-    return {
-        "images": 64, "batch_size": 16, "optimizer": "adam", "learning_rate": 1e-3,
-        "learning_rate_schedule": "constant", "warmup_steps": 0, "final_learning_rate": 1, "seeds": [0],
-        "milestones": [0.5, 1], "validations": 2, "validation_images": 16, "network": network,
-    }  # fmt: skip
-
-
-VARIANTS = {
-    "ddpm-attention-unet": {
-        "train": {
-            "degradation": {
-                "name": "gaussian_noise", "steps": 1000,
-                "schedule": {"name": "linear", "beta_min": 1e-4, "beta_max": 0.02},
-            },
-            "target": "noise",
-            "network": {"name": "attention_unet"},
-        },
-        "sample": {
-            "sampler": {"name": "ancestral", "variance": "lower", "clamp": True},
-            "latent": {"name": "normal"},
-        },
-    },
-    "gan-dcgan": {
-        "train": {
-            "degradation": {"name": "erase"},
-            "target": "adversarial",
-            "network": {"name": "dcgan", "augmentation": "adaptive"},
-        },
-        "sample": {"sampler": {"name": "direct"}, "latent": {"name": "normal"}},
-    },
-}  # fmt: skip
+    few = {"batch_size": 16, "milestones": [0.5, 1], "validations": 2, "validation_images": 16}
+    return TRAIN_BUDGET | few | {"network": network}
 
 
 @pytest.fixture(scope="module")
@@ -82,26 +55,14 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
         for index, patch in enumerate(chosen):
             Image.fromarray(patch).save(folder / f"{index:03}.png")
     params = read_yaml(ROOT / "params.yaml")
-    params["data"] |= {"dataset": "folder", "path": "data/raw/photographs", "size": SIZE, "channels": 3}
-    params["budget"] = {
-        "profile": "smoke",
-        "train": {
-            "attention_unet": budget(widths=[8, 16], patch=2, blocks=1),
-            "dcgan": budget(width=8),
-        },
-        "sample": {
-            "images": SAMPLES,
-            "reconstructions": 10,
-            "severities": 2,
-            "milestone_images": 24,
-            "steps": 3,
-            "strip_steps": 12,
-        },
-        "objective": {"test_images": 24, "likelihood_images": 4, "resamples": 20},
-        "evaluate": {"resamples": 20},
-        "study": {"images": 8},
-    }
-    params["variants"] = VARIANTS
+    params["data"] |= {"dataset": "folder", "path": "data/raw/photographs", "pixels": SIZE, "channels": 3}
+    params["budget"] = study_params(8).budget.model_dump(mode="json")
+    params["budget"]["train"] = {"attention_unet": budget(widths=[8, 16], patch=2, blocks=1), "dcgan": budget(width=8)}
+    sizes = {"images": SAMPLES, "reconstructions": 10, "milestone_images": 24, "steps": 3, "strip_steps": 12}
+    params["budget"]["sample"] |= sizes
+    params["budget"]["objective"]["test_images"] = 24
+    params["variants"] = {variant: params["variants"][variant] for variant in VARIANTS}
+    params["variants"]["gan-dcgan"]["train"]["network"]["augmentation"] = "adaptive"
     params["normality"] |= {"images": 4, "draws": 1, "points": 5}
     params["evaluation"]["classifier"] |= {"epochs": 1, "batch_size": 64}
     params["studies"] = {"trained": {}, "untrained": {}, "compared": {}}
@@ -111,7 +72,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     classifier.run(artifacts)
     reference.run(artifacts)
     for variant in VARIANTS:
-        for stage in (normality, train, objective, sample, evaluate, audit):
+        for stage in (forward, train, sample, evaluate):
             stage.run(artifacts, variant)
     summarize.run(artifacts)
     figures.run(artifacts)
@@ -119,10 +80,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
 
 
 def test_the_feature_network_learns_rotations(made: Artifacts) -> None:
-    weights, header = read_tensors(made.classifier)
+    weights, header = read_tensors(made.reference("classifier.safetensors"))
     assert header == {"channels": 3, "classes": 4, "task": "rotation"}
     assert next(iter(weights.values())).shape[1] == 3
-    known = json.loads(made.classifier_metrics.read_text())
+    known = json.loads(made.reference("classifier.json").read_text())
     assert known["task"] == "rotation"
     assert known["test_images"] == 4 * TEST
 
@@ -137,7 +98,7 @@ def test_a_variant_has_the_metrics_that_apply_to_images_without_classes(made: Ar
 
 
 def test_the_gan_has_the_losses_of_both_networks(made: Artifacts) -> None:
-    with made.loss("gan-dcgan").open() as file:
+    with made.table("gan-dcgan", "loss").open() as file:
         rows = list(csv.DictReader(file))
     assert len(rows) == 2
     assert all(float(row["generator_loss"]) > 0 and float(row["discriminator_loss"]) > 0 for row in rows)
@@ -162,5 +123,5 @@ def test_the_figures_show_the_colours(made: Artifacts) -> None:
             pixels = np.asarray(picture.convert("RGB")).astype(int)
         coloured = np.abs(pixels[..., 0] - pixels[..., 2]) > 10
         assert coloured.mean() > 0.05, variant
-    with (made.root / "plots" / "summary.csv").open() as file:
+    with made.summary.open() as file:
         assert {row["variant"] for row in csv.DictReader(file)} == set(VARIANTS)

@@ -14,23 +14,24 @@ from typing import Any
 
 import pytest
 from bs4 import BeautifulSoup
+from comparison_fixtures import ROOT
 from typer.testing import CliRunner
 
-from thaw.artifacts import Artifacts
 from thaw.cli import app
 from thaw.errors import ThawError
+from thaw.figures.families import kind
+from thaw.pages import coursework, quarto
+from thaw.pages.prose import count_words
 from thaw.params import read_params
-from thaw.reporting import coursework, paper
-from thaw.reporting.cells import Line, read_pieces
-from thaw.reporting.families import kind
-from thaw.reporting.prose import count_words
-from thaw.reporting.results import Results, results
+from thaw.results.layout import Artifacts
+from thaw.results.measurements import Results, results
 
-ROOT = Path(__file__).parents[1]
 PARAMS = read_params(ROOT / "params.yaml")
-RESULTS = ("metrics", "plots", "reference", "sheets")
+MADE = Path("report/_coursework")
+CELL = re.compile(r"^```\{python\}\n(.*?)^```\n", re.MULTILINE | re.DOTALL)
 LABEL = re.compile(r"\{#((?:fig|tbl|eq|sec)-[^\s}]+)")
 REFERENCE = re.compile(r"(?<![\w`])@((?:fig|tbl|eq|sec)-[\w-]+)")
+needs_quarto = pytest.mark.skipif(shutil.which("quarto") is None, reason="quarto is not on PATH")
 
 
 def of_kind(wanted: Callable[[str], bool]) -> str:
@@ -49,9 +50,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     root = tmp_path_factory.mktemp("project")
     for name in ("params.yaml", "dvc.yaml", "dvc.lock"):
         shutil.copy(ROOT / name, root)
-    for name in RESULTS:
-        shutil.copytree(ROOT / name, root / name)
-    ignored = shutil.ignore_patterns("_book", "_coursework", "_freeze", ".*", "figures")
+    shutil.copytree(ROOT / "results", root / "results", ignore=shutil.ignore_patterns("figures"))
+    ignored = shutil.ignore_patterns("_book", "_coursework", ".*", "figures")
     shutil.copytree(ROOT / "report", root / "report", ignore=ignored)
     return Artifacts(root)
 
@@ -82,15 +82,12 @@ def inside(artifacts: Artifacts) -> Iterator[io.StringIO]:
 @functools.cache
 def printed(artifacts: Artifacts, variants: str) -> str:
     """The page as the renderers get it: its prose, and what its cells print in this process."""
-    path = coursework.page(artifacts)
-    body = path.read_text().split("\n---\n", 1)[1]
-    lines = [Line(text, path, number) for number, text in enumerate(body.splitlines(), start=1)]
+    prose_and_cells = CELL.split(coursework.page(artifacts).read_text().split("\n---\n", 1)[1])
     names: dict[str, Any] = {}
-    os.environ[paper.VARIANTS] = variants
+    os.environ[quarto.VARIANTS] = variants
     with inside(artifacts) as out:
-        defaults = {"echo": False, "eval": True, "include": True, "output": True, "warning": False}
-        for piece in read_pieces(lines, defaults):
-            out.write(piece) if isinstance(piece, str) else exec(piece.source, names)
+        for number, piece in enumerate(prose_and_cells):
+            out.write(piece) if number % 2 == 0 else exec(piece, names)
         return out.getvalue()
 
 
@@ -138,40 +135,36 @@ def test_a_choice_without_a_text_is_left_to_the_author(project: Artifacts, monke
     assert "Explain the target" in out.getvalue()
 
 
-def test_names_may_be_repeated_and_spaced(project: Artifacts) -> None:
-    assert coursework.chosen(Results(project), f" {GAN}, {COLD},{GAN},") == [GAN, COLD]
-
-
-def test_without_names_the_report_is_about_the_best_of_each_kind(project: Artifacts) -> None:
+def test_the_report_is_about_the_named_variants_or_the_best_of_each_kind(project: Artifacts, bare: Artifacts) -> None:
     found = Results(project)
+    assert coursework.chosen(found, f" {GAN}, {COLD},{GAN},") == [GAN, COLD]
     best = coursework.chosen(found, "")
-    kinds = [kind(PARAMS, name) for name in best]
-    assert len(set(kinds)) == len(kinds)
+    assert len({kind(PARAMS, name) for name in best}) == len(best)
     assert found.ranked("fid_classifier")[0].variant in best
-
-
-def test_without_names_and_results_the_report_is_about_all(bare: Artifacts) -> None:
     assert coursework.chosen(Results(bare), "") == PARAMS.compared
 
 
-def test_an_unknown_variant_is_named_with_the_nearest_known_one(project: Artifacts) -> None:
+def test_an_unknown_variant_or_figure_is_named_with_the_nearest_known_one(project: Artifacts) -> None:
     with inside(project), pytest.raises(coursework.CourseworkError) as raised:
         coursework.about(f"{GAUSSIAN},{COLD}x")
     assert f"variants has no {COLD}x (did you mean {COLD}?)" in str(raised.value)
     assert raised.value._render_traceback_() == [f"coursework.qmd: {raised.value}"]
-
-
-def test_an_unknown_figure_is_named_with_the_nearest_known_one(project: Artifacts) -> None:
     with inside(project), pytest.raises(ThawError, match=r"no figure losss \(did you mean loss\?\)"):
         coursework.figure("losss")
 
 
+@pytest.fixture
+def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A page in the place of the project's."""
+    path = tmp_path / "coursework.qmd"
+    monkeypatch.setattr(coursework, "page", lambda artifacts: path)
+    return path
+
+
 def test_words_are_those_of_the_page_and_of_the_sentences_that_its_cells_print(
-    project: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    project: Artifacts, source: Path
 ) -> None:
-    source = tmp_path / "coursework.qmd"
     source.write_text("Three words here.\n\n```{python}\ncoursework.yours('not these')\n```\n")
-    monkeypatch.setattr(coursework, "page", lambda artifacts: source)
     with inside(project) as out:
         coursework.about(f"{GAUSSIAN},{COLD}")
         coursework.words()
@@ -185,10 +178,8 @@ def test_words_are_those_of_the_page_and_of_the_sentences_that_its_cells_print(
     assert "too long" not in out.getvalue()
 
 
-def test_too_many_words_are_warned_of(project: Artifacts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    source = tmp_path / "coursework.qmd"
+def test_too_many_words_are_warned_of(project: Artifacts, source: Path) -> None:
     source.write_text("word " * (coursework.WORDS + 7))
-    monkeypatch.setattr(coursework, "page", lambda artifacts: source)
     with inside(project) as out:
         coursework.about(GAUSSIAN)
         coursework.words()
@@ -196,17 +187,10 @@ def test_too_many_words_are_warned_of(project: Artifacts, tmp_path: Path, monkey
     assert "It has 7 words more" in out.getvalue()
 
 
-@pytest.fixture(scope="module")
-def rendered(project: Artifacts) -> tuple[str, BeautifulSoup]:
-    """What the command says, and the page that the plain renderer writes."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(paper, "find_quarto", lambda: None)
-        said = paper.publish_paper(project, f"{COLD},{GAN}")
-    return said, BeautifulSoup((project.coursework / "coursework.html").read_text(), "html.parser")
-
-
-def test_the_plain_renderer_renders_it_alone(rendered: tuple[str, BeautifulSoup]) -> None:
-    said, page = rendered
+def test_the_plain_renderer_renders_it_alone(project: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarto, "find_quarto", lambda: None)
+    said = quarto.publish_coursework(project, f"{COLD},{GAN}")
+    page = BeautifulSoup((project.root / MADE / "coursework.html").read_text(), "html.parser")
     assert page.title is not None
     assert f'title: "{page.title.get_text()}"\n' in (ROOT / "report" / "coursework.qmd").read_text()
     headings = [" ".join(heading.get_text().split()) for heading in page.find_all(["h1", "h2"])]
@@ -220,35 +204,35 @@ def test_the_plain_renderer_renders_it_alone(rendered: tuple[str, BeautifulSoup]
 
 def test_an_unknown_variant_writes_nothing(project: Artifacts, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(project.root)
-    before = sorted(project.coursework.glob("*")) if project.coursework.exists() else []
+    before = sorted((project.root / MADE).glob("*"))
     result = CliRunner().invoke(app, ["coursework", "--variants", f"{COLD}x"])
     assert isinstance(result.exception, ThawError)
     assert f"did you mean {COLD}?" in str(result.exception)
-    assert (sorted(project.coursework.glob("*")) if project.coursework.exists() else []) == before
+    assert sorted((project.root / MADE).glob("*")) == before
 
 
 def test_the_page_needs_no_torch() -> None:
-    code = "import sys, thaw.reporting.paper; sys.exit('torch' in sys.modules)"
+    code = "import sys, thaw.pages.quarto; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT).returncode == 0
 
 
-@pytest.mark.skipif(shutil.which("quarto") is None, reason="quarto is not on PATH")
+@needs_quarto
 def test_quarto_makes_a_page_and_a_pdf(project: Artifacts) -> None:
-    said = paper.publish_paper(project, f"{GAUSSIAN},{COLD}")
+    said = quarto.publish_coursework(project, f"{GAUSSIAN},{COLD}")
     assert "by quarto" in said
-    page = BeautifulSoup((project.coursework / "coursework.html").read_text(), "html.parser")
+    page = BeautifulSoup((project.root / MADE / "coursework.html").read_text(), "html.parser")
     assert page.find(id="fig-overview").find("img")["src"].startswith("data:image/png")
     assert "?@" not in page.get_text()
     assert page.find("h1", class_="title").get_text() != "Introduction"
-    assert (project.coursework / "coursework.pdf").read_bytes().startswith(b"%PDF-")
+    assert (project.root / MADE / "coursework.pdf").read_bytes().startswith(b"%PDF-")
     assert not (project.report / "coursework.pdf").exists()
 
 
-@pytest.mark.skipif(shutil.which("quarto") is None, reason="quarto is not on PATH")
+@needs_quarto
 def test_quarto_alone_takes_the_variants_as_its_parameters(project: Artifacts) -> None:
     page = project.report / "coursework.qmd"
     command = ["quarto", "render", str(page), "--to", "html", "-P", f"variants:{GAUSSIAN},{COLD}"]
-    environment = {**os.environ, "QUARTO_PYTHON": sys.executable, paper.VARIANTS: GAN}
+    environment = {**os.environ, "QUARTO_PYTHON": sys.executable, quarto.VARIANTS: GAN}
     subprocess.run(command, env=environment, check=True)
     said = BeautifulSoup(page.with_suffix(".html").read_text(), "html.parser").get_text()
     assert GAUSSIAN in said

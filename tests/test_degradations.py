@@ -6,34 +6,20 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given
 from hypothesis import strategies as st
+from image_fixtures import at, no_images, noise, pictures, stream
 from torch import Tensor
 
 from thaw.choices import names
+from thaw.degradations.erase import Erase
+from thaw.degradations.gaussian_noise import GaussianNoise
+from thaw.degradations.zoom import Zoom
 from thaw.diffusion.degradation import Degradation
-from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
-from thaw.diffusion.degradations.zoom import Zoom
 from thaw.errors import ThawError
 from thaw.params import Choice
 
 DEGRADATIONS = names("degradation")
 Build = Callable[..., Degradation]
-
-
-def gaussian(steps: int = 20, beta_min: float = 1e-3, beta_max: float = 0.2, channels: int = 1) -> GaussianNoise:
-    schedule = Choice(name="linear", beta_min=beta_min, beta_max=beta_max)
-    return GaussianNoise(shape=(channels, 8, 8), steps=steps, schedule=schedule)
-
-
-def stream(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def pictures(count: int, channels: int = 1, size: int = 8, seed: int = 0) -> Tensor:
-    return torch.rand(count, channels, size, size, generator=stream(seed)) - 0.5
-
-
-def no_images() -> Tensor:
-    raise AssertionError("this latent needs no training images")
+GAUSSIAN = noise((1, 8, 8), 20, 1e-3, 0.2)
 
 
 # Every degradation, whichever files there are
@@ -43,7 +29,7 @@ def no_images() -> Tensor:
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_nothing_is_degraded_at_step_zero(name: str, channels: int, degradation_called: Build) -> None:
     degradation = degradation_called(name, (channels, 8, 8))
-    x = pictures(5, channels)
+    x = pictures(5, (channels, 8, 8))
     source = degradation.draw_source(5, stream(1), "train")
     assert torch.equal(degradation.degrade(x, torch.zeros(5, dtype=torch.int64), source), x)
 
@@ -64,7 +50,7 @@ def test_a_batch_of_mixed_steps_is_its_images_one_by_one(name: str, t: list[int]
 @pytest.mark.parametrize("name", DEGRADATIONS)
 def test_degrading_keeps_shape_type_and_argument(name: str, degradation_called: Build) -> None:
     degradation = degradation_called(name, (3, 8, 8))
-    x = pictures(7, 3).contiguous(memory_format=torch.channels_last)
+    x = pictures(7, (3, 8, 8)).contiguous(memory_format=torch.channels_last)
     before = x.clone()
     source = degradation.draw_source(7, stream(1), "test")
     z = degradation.degrade(x, torch.arange(7), source)
@@ -120,7 +106,7 @@ def test_gaussian_noise_agrees_with_diffusers(schedule: Choice) -> None:
 
 @given(st.lists(st.integers(1, 20), min_size=1, max_size=6), st.integers(0, 100))
 def test_a_mixture_is_solved_for_its_source_and_for_its_image(t: list[int], seed: int) -> None:
-    degradation, steps = gaussian(), torch.tensor(t)
+    degradation, steps = GAUSSIAN, torch.tensor(t)
     x, source = pictures(len(t), seed=seed), degradation.draw_source(len(t), stream(seed), "train")
     z = degradation.degrade(x, steps, source)
     torch.testing.assert_close(degradation.solve_source(z, x, steps), source, rtol=0, atol=2e-5)
@@ -129,24 +115,22 @@ def test_a_mixture_is_solved_for_its_source_and_for_its_image(t: list[int], seed
 
 @given(st.integers(1, 20))
 def test_the_coefficients_of_a_mixture_have_squares_that_sum_to_one(t: int) -> None:
-    degradation = gaussian()
-    a, b = degradation.coefficients(torch.tensor([t]))
+    a, b = GAUSSIAN.coefficients(torch.tensor([t]))
     assert (a**2 + b**2).item() == pytest.approx(1, abs=1e-6)
-    assert a.item() == pytest.approx(math.sqrt(degradation.alpha_bar[t].item()), rel=1e-6)
+    assert a.item() == pytest.approx(math.sqrt(GAUSSIAN.alpha_bar[t].item()), rel=1e-6)
 
 
 def test_small_noise_keeps_its_digits() -> None:
-    degradation = gaussian(steps=1000, beta_min=1e-7, beta_max=1e-7)
-    _, b = degradation.coefficients(torch.tensor([1]))
+    _, b = noise((1, 8, 8), 1000, 1e-7, 1e-7).coefficients(torch.tensor([1]))
     assert b.item() == pytest.approx(math.sqrt(1e-7), rel=1e-6), "1 - alpha_bar is not taken in float32"
 
 
-def test_normal_sources_and_latents_are_standard_normal() -> None:
-    degradation = gaussian(channels=3)
-    latent = degradation.draw_latent(200, stream(0), no_images, "normal")
+@pytest.mark.parametrize("degradation", [noise((3, 8, 8), 20, 1e-3, 0.2), Erase(shape=(3, 8, 8))])
+def test_normal_sources_and_latents_are_standard_normal(degradation: Degradation) -> None:
+    latent = degradation.draw_latent(300, stream(0), no_images, "normal")
     assert latent.source is latent.z, "z_T of pure noise is its own source"
-    for drawn in (latent.z, degradation.draw_source(200, stream(5), "train")):
-        assert drawn.shape == (200, 3, 8, 8)
+    for drawn in (latent.z, degradation.draw_source(300, stream(5), "train")):
+        assert drawn.shape == (300, 3, 8, 8)
         assert drawn.mean().abs() < 4 / math.sqrt(drawn.numel())
         assert (drawn.var() - 1).abs() < 4 * math.sqrt(2 / drawn.numel())
 
@@ -161,27 +145,17 @@ def window(size: int, t: int) -> tuple[int, int]:
 
 
 @pytest.mark.parametrize("size", [8, 9, 12, 28, 32, 33])
-def test_zoom_is_a_crop_and_a_nearest_resize_at_every_step(size: int) -> None:
-    degradation = Zoom(shape=(3, size, size), steps=size - 1)
-    x = pictures(2, 3, size)
-    for t in range(size):
-        top, rows = window(size, t)
-        crop = x[:, :, top : top + rows, top : top + rows]
-        expected = F.interpolate(crop, size=(size, size), mode="nearest")
-        assert torch.equal(degradation.degrade(x, torch.tensor([t, t]), None), expected), t
-
-
-@pytest.mark.parametrize("size", [8, 28])
-def test_zoom_agrees_with_torchvision(size: int) -> None:
+def test_zoom_is_a_crop_and_a_nearest_resize_at_every_step_and_agrees_with_torchvision(size: int) -> None:
     from torchvision.transforms import InterpolationMode
     from torchvision.transforms.functional import resized_crop
 
-    degradation = Zoom(shape=(1, size, size), steps=size - 4)
-    x = pictures(1, 1, size)
-    for t in range(size - 3):
+    degradation, x = Zoom(shape=(3, size, size), steps=size - 1), pictures(2, (3, size, size))
+    for t in range(size):
         top, rows = window(size, t)
-        expected = resized_crop(x, top, top, rows, rows, [size, size], InterpolationMode.NEAREST)
-        assert torch.equal(degradation.degrade(x, torch.tensor([t]), None), expected), t
+        expected = F.interpolate(x[:, :, top : top + rows, top : top + rows], size=(size, size), mode="nearest")
+        z = degradation.degrade(x, at(t, 2), None)
+        assert torch.equal(z, expected), t
+        assert torch.equal(z, resized_crop(x, top, top, rows, rows, [size, size], InterpolationMode.NEAREST)), t
 
 
 def test_zoom_refuses_to_leave_nothing() -> None:
@@ -194,16 +168,11 @@ def test_zoom_refuses_to_leave_nothing() -> None:
     )
 
 
-def centres_of(images: Tensor, steps: int) -> Tensor:
-    top, rows = window(images.shape[-1], steps)
-    return images[:, :, top : top + rows, top : top + rows]
-
-
 @pytest.mark.parametrize(("size", "steps"), [(8, 5), (9, 6), (28, 24)])
 @pytest.mark.parametrize("latent", ["pixels", "centres"])
 def test_zoom_latents_are_enlarged_centres(latent: str, size: int, steps: int) -> None:
     degradation = Zoom(shape=(3, size, size), steps=steps)
-    images = pictures(10, 3, size)
+    images = pictures(10, (3, size, size))
     z, source = degradation.draw_latent(6, stream(0), lambda: images, latent)
     assert source is None
     assert z.shape == (6, 3, size, size)
@@ -215,9 +184,9 @@ def test_zoom_latents_are_enlarged_centres(latent: str, size: int, steps: int) -
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_centres_are_those_of_training_images(channels: int) -> None:
-    degradation, images = Zoom(shape=(channels, 8, 8), steps=5), pictures(10, channels)
+    degradation, images = Zoom(shape=(channels, 8, 8), steps=5), pictures(10, (channels, 8, 8))
     z = degradation.draw_latent(200, stream(0), lambda: images, "centres").z
-    ends = degradation.degrade(images, torch.full((10,), 5), None)
+    ends = degradation.degrade(images, at(5, 10), None)
     which = (z[:, None] == ends[None]).flatten(2).all(2)  # (200, 10)
     assert (which.sum(1) == 1).all()
     assert which.any(0).all(), "every image is drawn at some time"
@@ -234,9 +203,11 @@ def test_centres_take_noise_of_the_given_size_before_they_are_enlarged() -> None
 
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pixels_come_whole_from_the_central_pixels(channels: int) -> None:
-    degradation, images = Zoom(shape=(channels, 8, 8), steps=5), pictures(4, channels)
+    degradation, images = Zoom(shape=(channels, 8, 8), steps=5), pictures(4, (channels, 8, 8))
     z = degradation.draw_latent(100, stream(0), lambda: images, "pixels").z
-    known = {tuple(pixel) for pixel in centres_of(images, 5).movedim(1, -1).flatten(0, 2).tolist()}
+    top, rows = window(8, 5)
+    centres = images[:, :, top : top + rows, top : top + rows]
+    known = {tuple(pixel) for pixel in centres.movedim(1, -1).flatten(0, 2).tolist()}
     drawn = {tuple(pixel) for pixel in z.movedim(1, -1).flatten(0, 2).tolist()}
     assert drawn == known, "colours are not mixed from several pixels, and all of 900 draws from 36 are not missed"
 

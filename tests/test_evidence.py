@@ -6,144 +6,155 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
+from comparison_fixtures import ROOT, measured, rows
 
-from thaw.artifacts import Artifacts
+from thaw.evaluation.audit import FAULTY_RESTORATIONS, FAULTY_SAMPLES, FEW
 from thaw.evaluation.classifier import FEATURES
 from thaw.evaluation.inception import FEATURES as INCEPTION_FEATURES
-from thaw.files import write_csv
+from thaw.files import read_csv, write_csv
+from thaw.metrics import METRICS
+from thaw.pages import show
+from thaw.pages.evidence import PROTOCOLS, audits, moved, published
 from thaw.params import read_params
-from thaw.reporting import evidence, show
-from thaw.reporting.metrics import METRICS
-from thaw.reporting.pairs import image_scores, paired
-from thaw.reporting.protocol import COLUMNS, PROTOCOLS, audits, moved, published
-from thaw.reporting.results import Measurement, Results, results
+from thaw.results.differences import differs, image_scores, paired
+from thaw.results.layout import Artifacts
+from thaw.results.measurements import Measurement, Results, results
 
-ROOT = Path(__file__).parents[1]
 GOOD, BAD, OTHER = "ddpm-cosine", "ddpm-constant", "ddpm-linear"
 
 
-def summary_row(variant: str, metric: str, value: float, n: int = 1000) -> dict[str, Any]:
-    return {"variant": variant, "metric": metric, "value": value, "low": value - 1, "high": value + 1, "n": n,
-            "trainings": 1, "method": "made up", "floor": None}  # fmt: skip
+def write_audit(artifacts: Artifacts, variant: str, *scores: tuple[str, str, float, float | None]) -> None:
+    """Write the scores of a variant under faulty protocols: fault, metric, right score, faulty score."""
+    keys = "fault", "metric", "right", "faulty"
+    lines = [dict(zip(keys, found, strict=True)) | {"low": None, "high": None, "n": 10} for found in scores]
+    write_csv(artifacts.table(variant, "audit"), lines)
 
 
-def audit_row(fault: str, metric: str, right: float, faulty: float | None) -> dict[str, Any]:
-    return dict(zip(COLUMNS, (fault, metric, right, faulty, None, None, 10), strict=False))
-
-
-def restorations(hard: np.ndarray, shift: float) -> list[dict[str, Any]]:
-    """Scores of images of which some are hard for everyone, a little better or worse throughout."""
-    return [{"training": 0, "image": i, "rmse_half": float(v + shift)} for i, v in enumerate(hard)]
+def write_restorations(artifacts: Artifacts, variant: str, scores: np.ndarray, first: int = 0) -> None:
+    table = [{"training": 0, "image": first + i, "rmse_half": float(score)} for i, score in enumerate(scores)]
+    write_csv(artifacts.table(variant, "restorations"), table)
 
 
 @pytest.fixture
-def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Artifacts:
-    """Three variants with made-up results, and the numbers of the earlier reports."""
+def bare(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Artifacts]:
+    """A project without results; what prints reads it."""
     for name in ("params.yaml", "dvc.yaml"):
         shutil.copy(ROOT / name, tmp_path / name)
-    (tmp_path / "data").mkdir()
-    shutil.copy(ROOT / "data" / "published.csv", tmp_path / "data")
-    artifacts = Artifacts(tmp_path)
-    values = {GOOD: 20.0, OTHER: 24.0, BAD: 50.0}
-    rows = [summary_row(v, "fid_classifier", value) for v, value in values.items()]
-    rows += [summary_row(v, "rmse_half", value / 100) for v, value in values.items()]
-    write_csv(artifacts.summary, rows)
-    hard = np.random.default_rng(0).normal(0.3, 0.1, 60)
-    noise = np.random.default_rng(1).normal(0, 0.002, 60)
-    write_csv(artifacts.restorations(GOOD), restorations(hard, 0))
-    write_csv(artifacts.restorations(OTHER), restorations(hard + noise, 0.01))
-    write_csv(artifacts.audit(GOOD), [audit_row("stretched_samples", "fid_classifier", 20, 18),
-                                      audit_row("one_image", "ks_first_t", 900, None)])  # fmt: skip
-    write_csv(artifacts.audit(BAD), [audit_row("stretched_samples", "fid_classifier", 50, 10)])
     monkeypatch.chdir(tmp_path)
     results.cache_clear()
-    return artifacts
-
-
-@pytest.fixture(autouse=True)
-def fresh_results() -> Iterator[None]:
-    """No test reads what another one's project had."""
-    yield
+    yield Artifacts(tmp_path)
     results.cache_clear()
+
+
+@pytest.fixture
+def project(bare: Artifacts) -> Artifacts:
+    """Three variants with made-up results, and the numbers of the earlier reports."""
+    bare.published.parent.mkdir()
+    shutil.copy(Artifacts(ROOT).published, bare.published)
+    values = {GOOD: 20.0, OTHER: 24.0, BAD: 50.0}
+    found = [measured(value, variant=v, trainings=1) for v, value in values.items()]
+    found += [measured(value / 100, key="rmse_half", variant=v, trainings=1) for v, value in values.items()]
+    write_csv(bare.summary, rows(found))
+    hard = np.random.default_rng(0).normal(0.3, 0.1, 60)  # some images are hard for everyone
+    write_restorations(bare, GOOD, hard)
+    write_restorations(bare, OTHER, hard + np.random.default_rng(1).normal(0, 0.002, 60) + 0.01)
+    write_audit(bare, GOOD, ("stretched_samples", "fid_classifier", 20, 18), ("one_image", "ks_first_t", 900, None))
+    write_audit(bare, BAD, ("stretched_samples", "fid_classifier", 50, 10))
+    return bare
+
+
+@pytest.fixture
+def said(bare: Artifacts, capsys: pytest.CaptureFixture[str]) -> Any:
+    """What has been printed since the last call."""
+    return lambda: capsys.readouterr().out
+
+
+def pair(project: Artifacts, a: str, b: str) -> tuple[Measurement, Measurement]:
+    found = Results(project)
+    return found.measured[a, "rmse_half"], found.measured[b, "rmse_half"]
 
 
 def test_a_difference_in_pairs_is_seen_where_the_images_differ_more_than_the_variants(project: Artifacts) -> None:
-    gap = paired(project, OTHER, GOOD, "rmse_half", 0.95)
+    good, other = pair(project, GOOD, OTHER)
+    gap = paired(good, other)
     assert gap is not None
     assert 0.008 < gap.low < gap.value < gap.high < 0.012
-    found = image_scores(project, GOOD, "rmse_half")
+    found = image_scores(good)
     assert found is not None
     assert found[1].std() > 5 * gap.value, "on its own each variant is too uncertain to tell"
-    results = Results(project)
-    a, b = results.find(OTHER, "rmse_half"), results.find(GOOD, "rmse_half")
-    assert a is not None
-    assert b is not None
-    assert results.differs(a, b)
+    assert differs(good, other)
 
 
 def test_variants_that_restored_other_images_are_not_paired(project: Artifacts) -> None:
-    table = pd.read_csv(project.restorations(OTHER)).assign(image=lambda t: t["image"] + 1)
-    table.to_csv(project.restorations(OTHER), index=False)
-    assert paired(project, OTHER, GOOD, "rmse_half", 0.95) is None
-    assert paired(project, BAD, GOOD, "rmse_half", 0.95) is None, "the other one has restored nothing"
+    write_restorations(project, OTHER, np.linspace(0, 1, 60), first=1)
+    assert paired(*pair(project, GOOD, OTHER)) is None
+    assert paired(*pair(project, GOOD, BAD)) is None, "the other one has restored nothing"
 
 
-def test_a_paired_difference_of_single_trainings_is_said_to_be_theirs(
-    project: Artifacts, capsys: pytest.CaptureFixture[str]
-) -> None:
-    evidence.differences("rmse_half")
-    said = capsys.readouterr().out
-    assert f"| `{OTHER}` | +0.01" in said
-    assert "yes, for these trainings" in said
-    assert BAD not in said
+def test_a_paired_difference_of_single_trainings_is_said_to_be_theirs(project: Artifacts, said: Any) -> None:
+    show.differences("rmse_half")
+    text = said()
+    assert f"| `{OTHER}` | +0.01" in text
+    assert "yes, for these trainings" in text
+    assert BAD not in text
 
 
-def test_the_audit_says_who_becomes_best(project: Artifacts, capsys: pytest.CaptureFixture[str]) -> None:
-    evidence.audit()
-    said = capsys.readouterr().out
-    assert f"the best becomes `{BAD}` instead of `{GOOD}`" in said
-    assert "× 0.20 to × 0.90" in said
-    assert f"furthest for `{BAD}`" in said
-    assert f"| `{GOOD}` | 900 | never |" in said
+def test_the_audit_says_who_becomes_best(project: Artifacts, said: Any) -> None:
+    show.audit()
+    text = said()
+    assert f"the best becomes `{BAD}` instead of `{GOOD}`" in text
+    assert "× 0.20 to × 0.90" in text
+    assert f"furthest for `{BAD}`" in text
+    assert f"| `{GOOD}` | 900 | never |" in text
 
 
 def test_other_audits_make_other_sentences(project: Artifacts) -> None:
-    write_csv(project.audit(BAD), [audit_row("stretched_samples", "fid_classifier", 50, 45)])
+    write_audit(project, BAD, ("stretched_samples", "fid_classifier", 50, 45))
     (change,) = moved(audits(project, [GOOD, BAD]))
     assert change.changes == pytest.approx({GOOD: 0.9, BAD: 0.9})
     assert change.sentence().endswith("the order of the variants stays.")
 
 
-def test_without_an_audit_the_page_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
-                                           capsys: pytest.CaptureFixture[str]) -> None:  # fmt: skip
-    for name in ("params.yaml", "dvc.yaml"):
-        shutil.copy(ROOT / name, tmp_path / name)
-    monkeypatch.chdir(tmp_path)
-    results.cache_clear()
-    evidence.audit()
-    assert "the audit has not been run" in capsys.readouterr().out
-    evidence.few_images_note()
-    evidence.study_floor()
-    assert capsys.readouterr().out == ""
-    evidence.published_numbers()
-    evidence.differences("rmse_half")
-    said = capsys.readouterr().out
-    assert "{#tbl-published .absent}" in said, "references to the table still arrive"
-    assert "{#tbl-paired-rmse_half .absent}" in said
+def test_places_are_counted_with_ties_in_the_middle(project: Artifacts) -> None:
+    for variant, right, faulty in ((GOOD, 0.9, 0.3), (OTHER, 0.5, 0.3), (BAD, 0.1, 0.8)):
+        write_audit(project, variant, ("stretched_pairs", "ssim", right, faulty))
+    (change,) = moved(audits(project, [GOOD, OTHER, BAD]))
+    assert change.places == 2
+    assert (change.best, change.faulty_best) == (GOOD, BAD)
+    assert change.show(0.7) == "+0.7"
+
+
+def test_without_results_the_page_says_so(bare: Artifacts, said: Any) -> None:
+    show.few_images_note()
+    show.study_floor()
+    assert said() == ""
+    show.audit()
+    show.published_numbers()
+    show.differences("rmse_half")
+    text = said()
+    assert "the audit has not been run" in text
+    assert "{#tbl-published .absent}" in text, "references to the table still arrive"
+    assert "{#tbl-paired-rmse_half .absent}" in text
+
+
+def test_the_floor_of_a_study_is_that_of_its_number_of_images(bare: Artifacts, said: Any) -> None:
+    count = read_params(bare.params).budget.study.images
+    floors = [{"n": n, "fid_classifier": n / 100} for n in (count + 1, count)]
+    write_csv(bare.reference("floor.csv"), floors)
+    show.study_floor()
+    assert f"as a condition has samples, {count}, score {count / 100:.1f}." in said()
 
 
 @pytest.mark.parametrize(("n", "few"), [(10 * FEATURES - 1, True), (10 * FEATURES, False)])
-def test_distances_of_few_images_are_marked(project: Artifacts, capsys: pytest.CaptureFixture[str], n: int,
-                                            few: bool) -> None:  # fmt: skip
-    write_csv(project.summary, [summary_row(GOOD, "fid_classifier", 20, n)])
+def test_distances_of_few_images_are_marked(project: Artifacts, said: Any, n: int, few: bool) -> None:
+    write_csv(project.summary, rows([measured(20, variant=GOOD, n=n)]))
     results.cache_clear()
-    evidence.few_images_note()
+    show.few_images_note()
     show.comparison(["fid_classifier"], "tbl-x", "X.")
-    said = capsys.readouterr().out
-    assert ("20.0**†" in said) == few
-    assert (f"{FEATURES} features ({n})" in said) == few
+    text = said()
+    assert ("20.0**†" in text) == few
+    assert (f"{FEATURES} features ({n})" in text) == few
 
 
 def test_the_widths_of_features_are_those_of_the_networks() -> None:
@@ -151,12 +162,11 @@ def test_the_widths_of_features_are_those_of_the_networks() -> None:
     assert METRICS["fid_inception"].features == INCEPTION_FEATURES
 
 
-def test_published_numbers_stand_beside_ours(project: Artifacts, capsys: pytest.CaptureFixture[str]) -> None:
-    evidence.published_numbers()
-    said = capsys.readouterr().out
-    assert "| 001, " in said
-    assert "113.31" in said
-    assert "24.0" in said
+def test_published_numbers_stand_beside_ours(project: Artifacts, said: Any) -> None:
+    show.published_numbers()
+    text = said()
+    for part in ("| 001, ", "113.31", "24.0"):
+        assert part in text
 
 
 PRINTED = {
@@ -170,34 +180,27 @@ PRINTED = {
 
 
 def test_every_printed_result_is_among_the_published_numbers() -> None:
-    table = pd.read_csv(ROOT / "data" / "published.csv", dtype={"report": str})
-    assert set(table["report"]) == {"000", "001", "002", "003", "004"}
+    table = read_csv(Artifacts(ROOT).published)
+    assert {row["report"] for row in table} == {"000", "001", "002", "003", "004"}
     for report, metrics in PRINTED.items():
         for metric, values in metrics.items():
-            found = table[(table["report"] == report) & (table["metric"] == metric)]["value"]
-            assert set(found) == values, (report, metric)
-    assert table["value"].notna().all()
-    assert table["place"].notna().all()
+            found = {float(row["value"]) for row in table if (row["report"], row["metric"]) == (report, metric)}
+            assert found == values, (report, metric)
+    assert all(row["value"] and row["place"] for row in table)
 
 
 def test_published_variants_are_variants_and_metrics_that_we_measure() -> None:
-    known = set(read_params(ROOT / "params.yaml").variants)
     numbers = published(Artifacts(ROOT))
     assert len(numbers) > 20
-    assert set(numbers["variant"]) <= known
-    assert set(numbers["metric"]) <= set(METRICS)
+    assert {row["variant"] for row in numbers} <= set(read_params(ROOT / "params.yaml").variants)
 
 
 def test_every_fault_that_scores_images_has_its_words() -> None:
-    from thaw.evaluation.audit import FAULTY_RESTORATIONS, FAULTY_SAMPLES, FEW
-
-    named = {*FAULTY_SAMPLES, *FAULTY_RESTORATIONS, *(f"few_samples_{count}" for count in FEW)}
-    assert named == set(PROTOCOLS)
+    assert {*FAULTY_SAMPLES, *FAULTY_RESTORATIONS, *(f"few_samples_{count}" for count in FEW)} == set(PROTOCOLS)
 
 
 def test_real_images_show_the_mean_of_many_draws(project: Artifacts) -> None:
-    row = summary_row("x", "fid_classifier", 2.0) | {"floor": 3.0}
-    write_csv(project.real, [{k: v for k, v in row.items() if k != "variant"}])
+    write_csv(project.reference("real.csv"), rows([measured(2, floor=3)]))
     real = Results(project).real("fid_classifier")
-    assert isinstance(real, Measurement)
+    assert real
     assert real.value == 3

@@ -9,27 +9,34 @@ from typing import Any
 import matplotlib as mpl
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 import pytest
 import torch
 from PIL import Image
 from ruamel.yaml import YAML
-from study_fixtures import study_params, toy_dataset
+from study_fixtures import SHAPE, toy_dataset
 
-from thaw.artifacts import Artifacts
+from thaw.core.sheets import STRIP_COLUMNS, write_sheet
+from thaw.degradations.zoom import Zoom
+from thaw.diffusion.denoising import subsequence
+from thaw.evaluation.background import grey_levels
+from thaw.figures import animations, evaluation, process, sheet
+from thaw.figures.catalogue import STYLE
+from thaw.figures.network import network
+from thaw.figures.study import draw_comparison, draw_study
+from thaw.figures.tiles import Grid, grid_figure
 from thaw.files import write_csv
+from thaw.pages import show
 from thaw.params import Params, read_params
-from thaw.reporting import animations, evaluation_figures, process_figures, sheet_figures
-from thaw.reporting.figures import STYLE
-from thaw.reporting.network_figures import network
-from thaw.reporting.tiles import Grid, grid_figure
-from thaw.sheets import STRIP_COLUMNS, write_sheet
-from thaw.stages import figures, levels, sample
+from thaw.results.layout import Artifacts
+from thaw.results.measurements import Results
+from thaw.stages import figures, sample
 
 ROOT = Path(__file__).parents[1]
 KEPT = ("ddpm-linear", "cold-zoom-cnn", "gan-dcgan")
 NEW = "ddpm-new"
-SIZE = 28
+PARAMS = read_params(ROOT / "params.yaml")
+SIZE = PARAMS.data.pixels
+AXES = {"x": "steps", "y": {"fid": "distance"}, "x_label": "steps", "series": "sampler", "log_x": True, "log_y": False}
 BLOCKS = [
     ("z", "input", 1, 28, 0, "", 0), ("time", "time embedding", 16, None, 30, "", 0),
     ("one", "conv 3×3", 8, 28, 100, "z", 0), ("two", "conv 3×3", 8, 14, 200, "one", 1),
@@ -57,14 +64,15 @@ def undrawn(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     for variant in ("gan-dcgan", NEW):
         write_sheet(artifacts.sheet(variant, "samples"), list(tiles(8, 8)))
     write_sheet(artifacts.sheet("gan-dcgan", "milestones"), list(tiles(3, 8)))
-    rows = [
-        {"variant": name, "metric": "fid_classifier", "value": value}
-        for name, value in zip(KEPT, (9, 8, 7), strict=True)
-    ]
-    write_csv(artifacts.summary, [*rows, {"variant": NEW, "metric": "fid_classifier", "value": 3}])
-    write_csv(artifacts.levels, [{"level": level, "all": 1, "centre": 1 + level // 255} for level in range(256)])
+    distances = zip((*KEPT, NEW), (9, 8, 7, 3), strict=True)
+    rows = [{"variant": name, "metric": "fid_classifier", "value": value} for name, value in distances]
+    write_csv(artifacts.summary, rows)
+    write_csv(artifacts.reference("levels.csv"), [{"level": level, "count": 1} for level in range(256)])
+    centre = [{"level": level, "count": 1 + level // 255} for level in range(256)]
+    write_csv(artifacts.table("cold-zoom-cnn", "levels"), centre)
+    write_csv(artifacts.table("ddpm-linear", "levels"), [], ("level", "count"))
     columns = ("block", "kind", "channels", "height", "parameters", "inputs", "time")
-    write_csv(artifacts.networks / "cnn.csv", [
+    write_csv(artifacts.table("ddpm-linear", "network"), [
         {"variant": "ddpm-linear", "part": "network", "width": row[3], **dict(zip(columns, row, strict=True))}
         for row in BLOCKS
     ])  # fmt: skip
@@ -91,13 +99,14 @@ def style() -> Iterator[None]:
 
 
 def captions(artifacts: Artifacts) -> dict[str, dict[str, Any]]:
-    content: dict[str, dict[str, Any]] = json.loads((artifacts.figures / "captions.json").read_text())
-    return content
+    return json.loads((artifacts.figures / "captions.json").read_text())
 
 
-def texts(figure: plt.Figure) -> list[str]:
+def texts(figure: plt.Figure) -> set[str]:
+    """All that is written in a figure."""
+    figure.canvas.draw()
     found = figure.findobj(lambda artist: isinstance(artist, plt.Text))
-    return [text.get_text() for text in found if text.get_text()]
+    return {text.get_text() for text in found}
 
 
 def test_all_that_the_artifacts_allow_is_drawn(project: Artifacts) -> None:
@@ -147,7 +156,6 @@ def test_an_animation_ends_with_a_pause_and_begins_again(project: Artifacts) -> 
 @pytest.mark.parametrize(("steps", "most"), [(24, 1000), (1000, 1000), (1000, 40), (10, 10)])
 def test_the_counter_of_an_animation_is_that_of_the_sampler(steps: int, most: int) -> None:
     """The sheet `chain` of a model whose z_t is t everywhere holds the steps that the counter shows."""
-    from thaw.diffusion.denoising import subsequence
 
     def draw(count: int, seed: int, callback: Any) -> torch.Tensor:
         for t in subsequence(steps, most)[:-1]:
@@ -176,30 +184,27 @@ def test_tiles_larger_than_the_figure_are_made_smaller(style: None) -> None:
     assert figure.get_size_inches()[0] <= 3.01
 
 
-def test_a_diagram_says_what_its_table_says(undrawn: Artifacts, style: None) -> None:
-    drawing = network(undrawn, "cnn")
-    assert drawing is not None
+def test_a_diagram_says_what_its_table_says(undrawn: Artifacts, params: Params, style: None) -> None:
+    drawing = network(undrawn, params, "cnn")
     written = texts(drawing.figure)
     assert "1 330 parameters" in written
-    assert {"conv 3×3", "block", "z", "answer", "28×28", "14×14"} <= set(written)
+    assert {"conv 3×3", "block", "z", "answer", "28×28", "14×14"} <= written
     assert "skip connections" in drawing.caption
     assert "three: block, 8 channels of 28×28" in drawing.alt
-    assert network(undrawn, "another") is None
+    assert network(undrawn, params, "another") is None
 
 
 def test_a_bar_beyond_the_others_is_cut(params: Params, tmp_path: Path, style: None) -> None:
     artifacts = Artifacts(tmp_path)
     for variant, bits in (("ddpm-linear", 2.0), (NEW, 17.0)):
         row = {"first_t": 1, "last_t": 1, "per_step": 0.1, "n": 5}
-        write_csv(artifacts.likelihood(variant), [
+        write_csv(artifacts.table(variant, "likelihood"), [
             row | {"term": "L_0", "bits": bits}, row | {"term": "L_t", "bits": 0.5}, row | {"term": "L_T", "bits": 0.0},
         ])  # fmt: skip
-    drawing = evaluation_figures.likelihood(artifacts, params)
-    assert drawing is not None
+    drawing = evaluation.likelihood(artifacts, params)
     assert "break" not in drawing.caption, "of two, neither is beyond the others"
-    write_csv(artifacts.likelihood("cold-zoom-cnn"), [row | {"term": "L_0", "bits": 2.5}])
-    drawing = evaluation_figures.likelihood(artifacts, params)
-    assert drawing is not None
+    write_csv(artifacts.table("cold-zoom-cnn", "likelihood"), [row | {"term": "L_0", "bits": 2.5}])
+    drawing = evaluation.likelihood(artifacts, params)
     assert "break" in drawing.caption
     bars = drawing.figure.axes[1]
     assert bars.get_xlim()[1] < 6
@@ -209,10 +214,9 @@ def test_a_bar_beyond_the_others_is_cut(params: Params, tmp_path: Path, style: N
 def test_the_chain_needs_a_strip_of_gaussian_noise(params: Params, tmp_path: Path, style: None) -> None:
     artifacts = Artifacts(tmp_path)
     write_sheet(artifacts.sheet("ddpm-linear", "forward"), list(tiles(4, STRIP_COLUMNS)))
-    assert process_figures.markov_chain(artifacts, params) is None, "its schedule is not there"
-    write_csv(artifacts.normality("ddpm-linear"), [{"t": 1, "tau": 1.0}])
-    drawing = process_figures.markov_chain(artifacts, params)
-    assert drawing is not None
+    assert process.markov_chain(artifacts, params) is None, "its schedule is not there"
+    write_csv(artifacts.table("ddpm-linear", "normality"), [{"t": 1, "tau": 1.0}])
+    drawing = process.markov_chain(artifacts, params)
     assert drawing.sources == [artifacts.sheet("ddpm-linear", "forward")]
 
 
@@ -220,17 +224,82 @@ def test_without_a_summary_the_first_variant_stands_for_its_kind(params: Params,
     artifacts = Artifacts(tmp_path)
     for variant in ("ddpm-linear", NEW):
         write_sheet(artifacts.sheet(variant, "chain"), list(tiles(2, STRIP_COLUMNS)))
-    drawing = sheet_figures.chains(artifacts, params)
-    assert drawing is not None
+    drawing = sheet.chains(artifacts, params)
     assert "`ddpm-linear`" in drawing.caption
 
 
-def test_levels_are_counted_in_whole_images_and_in_centres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(levels, "read_params", lambda _: study_params())
-    monkeypatch.setattr(levels, "read_dataset", lambda *_: toy_dataset())
-    levels.run(Artifacts(tmp_path))
-    table = pd.read_csv(Artifacts(tmp_path).levels)
-    pixels = toy_dataset().train.pixels
-    assert table["all"].tolist() == [int((pixels == level).sum()) for level in range(256)]
-    centres = pixels[:, :, 3:9, 3:9]  # of 12 pixels, zoom leaves the middle six
-    assert table["centre"].tolist() == [int((centres == level).sum()) for level in range(256)]
+def test_levels_are_counted_in_whole_images_and_in_what_zoom_leaves() -> None:
+    dataset = toy_dataset()
+    pixels = dataset.train.pixels
+    counted = {"all": grey_levels(pixels), "left": grey_levels(Zoom(shape=SHAPE, steps=6).remaining(pixels))}
+    for name, part in (("all", pixels), ("left", pixels[:, :, 3:9, 3:9])):  # of 12 pixels, zoom leaves the middle six
+        expected = [{"level": level, "count": int((part == level).sum())} for level in range(256)]
+        assert counted[name] == expected
+
+
+# Studies
+
+
+@pytest.fixture
+def studied(tmp_path: Path) -> Artifacts:
+    """A folder with one study, `made-up`, of two conditions."""
+    artifacts = Artifacts(tmp_path)
+    folder = artifacts.study("made-up")
+    tiles = np.random.default_rng(0).integers(0, 256, (3, 1, SIZE, SIZE), dtype=np.uint8)
+    write_sheet(folder / "strips.png", [tiles, tiles])
+    write_csv(folder / "table.csv", [{"sampler": name, "fid": 1.5, "class_0": 0.25, "class_1": 0.75} for name in "ab"])
+    write_csv(folder / "curves.csv", [{"sampler": name, "steps": n, "fid": n / 2, "low": n / 4, "high": 1.0 * n}
+                                      for name in "ab" for n in (1, 2, 4)])  # fmt: skip
+    strips = [{"label": label, "images": 3} for label in ("first", "second")]
+    study = {"caption": "What it shows.", "strips": strips, "columns": ["x", "y", "z"], "axes": AXES}
+    (folder / "study.json").write_text(json.dumps(study))
+    return artifacts
+
+
+def test_a_study_is_drawn_with_its_pictures_curves_and_classes(studied: Artifacts, style: None) -> None:
+    drawing = draw_study(studied, PARAMS, "made-up")
+    assert {"first", "second", "x", "y", "z", "distance", "a", "b", "25", "75"} <= texts(drawing.figure)
+    assert drawing.caption.startswith("What it shows.")
+    assert "share of each class" in drawing.caption
+    assert "first and second" in drawing.alt
+    assert {path.name for path in drawing.sources} == {"strips.png", "table.csv", "curves.csv", "study.json"}
+    lines = [line for axes in drawing.figure.findobj(plt.Axes) for line in axes.lines]
+    assert [list(line.get_ydata()) for line in lines] == [[0.5, 1, 2], [0.5, 1, 2]]
+
+
+def test_a_study_that_has_not_run_and_a_table_alone_are_no_figures(studied: Artifacts, style: None) -> None:
+    assert draw_study(studied, PARAMS, "another") is None
+    folder = studied.study("made-up")
+    write_csv(folder / "table.csv", [{"sampler": "a", "fid": 1.0}])
+    (folder / "study.json").write_text(json.dumps({"caption": "", "strips": [], "columns": [], "axes": None}))
+    assert draw_study(studied, PARAMS, "made-up") is None
+
+
+def test_the_shares_of_classes_stand_in_the_figure_and_not_in_the_table(
+    studied: Artifacts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("params.yaml", "dvc.yaml"):
+        (studied.root / name).write_bytes((ROOT / name).read_bytes())
+    monkeypatch.setattr(show, "results", lambda: Results(studied))
+    show._study_table("made-up")
+    printed = capsys.readouterr().out
+    assert "| sampler | fid |" in printed
+    assert "| a | 1.5 |" in printed
+    assert "tbl-study-made-up" in printed
+    assert "class" not in printed
+
+
+def test_variants_are_set_side_by_side_as_far_as_they_were_measured(studied: Artifacts, style: None) -> None:
+    key, comparison = next(iter(PARAMS.studies.compared.items()))
+    first, second = comparison.variants[:2]
+    tiles = np.zeros((8, 1, SIZE, SIZE), dtype=np.uint8)
+    write_sheet(studied.sheet(first, "samples"), [tiles] * 8)
+    assert draw_comparison(studied, PARAMS, key) is None, "nothing was measured"
+    row = {"variant": first, "metric": "fid_classifier", "value": 9.0, "low": 7.0, "high": 12.0}
+    write_csv(studied.summary, [row, row | {"variant": second}])
+    drawing = draw_comparison(studied, PARAMS, key)
+    written = texts(drawing.figure)
+    assert first in written
+    assert second not in written, "it has no samples"
+    assert "FID (classifier)" in written
+    assert comparison.title in drawing.caption.lower() or comparison.title[1:] in drawing.caption

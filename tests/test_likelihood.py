@@ -6,20 +6,14 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from image_fixtures import noise, pictures, single, stream
 from scipy import stats
 from torch import Tensor
 from torch.distributions import Normal, kl_divergence
 
 from thaw.data.images import to_range
-from thaw.diffusion.degradation import Shape
-from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
-from thaw.diffusion.likelihood import (
-    Variance,
-    decoder_term,
-    prior_term,
-    step_term,
-    strata,
-)
+from thaw.degradations.gaussian_noise import GaussianNoise
+from thaw.diffusion.likelihood import Variance, decoder_term, prior_term, step_term, strata
 from thaw.params import Choice
 
 SHAPE, PIXEL = (2, 3, 4), (1, 1, 1)
@@ -28,22 +22,9 @@ LEVEL = torch.arange(256, dtype=torch.float64) / 255 - HALF
 """The 256 grey levels without the rounding of float32."""
 
 
-def noise(shape: Shape, steps: int, low: float, high: float) -> GaussianNoise:
-    return GaussianNoise(shape=shape, steps=steps, schedule=Choice(name="linear", beta_min=low, beta_max=high))
-
-
 def one_step(beta: float) -> GaussianNoise:
     """A chain of a single step, whose beta_1 is `beta`."""
     return GaussianNoise(shape=PIXEL, steps=1, schedule=Choice(name="constant", beta=beta))
-
-
-def pictures(count: int, seed: int, shape: Shape = SHAPE) -> Tensor:
-    return torch.rand(count, *shape, generator=torch.Generator().manual_seed(seed)) - HALF
-
-
-def single(values: Tensor) -> Tensor:
-    """Values as images of one pixel."""
-    return values.reshape(-1, 1, 1, 1)
 
 
 # The terms, against the divergence of two normal distributions
@@ -59,10 +40,10 @@ def test_a_step_costs_the_divergence_of_two_steps_of_the_sampler(
     steps: int, betas: tuple[float, float], variance: Variance, seed: int
 ) -> None:
     degradation = noise(SHAPE, steps, *sorted(betas))
-    stream = torch.Generator().manual_seed(seed)
-    x, estimate = pictures(5, seed), pictures(5, seed + 1)
-    t = torch.randint(2, steps + 1, (5,), generator=stream)
-    z = degradation.degrade(x, t, torch.randn(x.shape, generator=stream)).double()
+    generator = stream(seed)
+    x, estimate = pictures(5, SHAPE, seed), pictures(5, SHAPE, seed + 1)
+    t = torch.randint(2, steps + 1, (5,), generator=generator)
+    z = degradation.degrade(x, t, torch.randn(x.shape, generator=generator)).double()
 
     a_t, a_s = (degradation.alpha_bar[step].view(-1, 1, 1, 1) for step in (t, t - 1))
     beta = 1 - a_t / a_s
@@ -82,7 +63,7 @@ def test_a_step_costs_the_divergence_of_two_steps_of_the_sampler(
 @pytest.mark.parametrize("variance", ["lower", "upper"])
 def test_a_perfect_estimate_costs_what_the_variances_differ_in(variance: Variance) -> None:
     degradation = noise(SHAPE, 10, 0.01, 0.3)
-    x, t = pictures(9, 0), torch.arange(2, 11)
+    x, t = pictures(9, SHAPE), torch.arange(2, 11)
     found = step_term(x, x, t, degradation, variance)
     if variance == "lower":
         assert (found == 0).all()
@@ -95,7 +76,7 @@ def test_a_perfect_estimate_costs_what_the_variances_differ_in(variance: Varianc
 @given(steps=st.integers(1, 200), beta=st.floats(1e-4, 0.2), seed=st.integers(0, 10**6))
 def test_the_prior_is_the_divergence_from_pure_noise(steps: int, beta: float, seed: int) -> None:
     degradation = noise(SHAPE, steps, beta, beta)
-    x, kept = pictures(5, seed), degradation.alpha_bar[-1]
+    x, kept = pictures(5, SHAPE, seed), degradation.alpha_bar[-1]
     q = Normal(kept.sqrt() * x.double(), (1 - kept).sqrt())
     p = Normal(torch.zeros((), dtype=torch.float64), torch.ones((), dtype=torch.float64))
     expected = kl_divergence(q, p).flatten(1).sum(1)
@@ -124,9 +105,8 @@ BETA = st.floats(1e-6, 0.9)
 def test_the_decoder_has_the_mass_of_the_normal_distribution(level: int, mean: float, beta: float) -> None:
     degradation = one_step(beta)
     deviation = (1 - degradation.alpha_bar[1]).sqrt().item()
-    found = decoder_term(
-        single(LEVEL[level]), torch.full((1, *PIXEL), mean, dtype=torch.float64), degradation, HALF
-    ).item()
+    estimate = torch.full((1, *PIXEL), mean, dtype=torch.float64)
+    found = decoder_term(single(LEVEL[level]), estimate, degradation, HALF).item()
     assert found == pytest.approx(surprise(level, mean, deviation), rel=1e-9, abs=1e-12)
     # And as a plain difference of two values of the distribution, where that has any digits left.
     middle, half = LEVEL[level].item(), 0.5 / 255
@@ -176,7 +156,7 @@ def test_far_tails_are_finite_and_cost_half_the_squared_distance(mean: float) ->
 def test_pixels_and_channels_add_up() -> None:
     degradation = noise(SHAPE, 5, 0.01, 0.1)
     x = LEVEL[torch.arange(3 * 24).view(3, *SHAPE)]
-    estimate, t = pictures(3, 1), torch.tensor([2, 3, 5])
+    estimate, t = pictures(3, SHAPE, 1), torch.tensor([2, 3, 5])
 
     def terms(c: slice) -> list[Tensor]:
         return [

@@ -1,27 +1,25 @@
+import copy
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
+from image_fixtures import pictures
 from torch import Tensor
 
-from thaw.assembly import Sampling
 from thaw.choices import find
+from thaw.degradations.gaussian_noise import GaussianNoise
+from thaw.degradations.zoom import Zoom
 from thaw.diffusion.degradation import Degradation
-from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
-from thaw.diffusion.degradations.zoom import Zoom
 from thaw.diffusion.denoising import subsequence
 from thaw.diffusion.objectives import TARGETS
 from thaw.model import BLOCK, Model
 from thaw.networks.cnn import Cnn
 from thaw.params import Choice
+from thaw.variant import Sampling
 
 SHAPE = (1, 8, 8)
 T = 12
-
-
-def pictures(count: int, seed: int = 0) -> Tensor:
-    return torch.rand(count, *SHAPE, generator=torch.Generator().manual_seed(seed)) - 0.5
 
 
 def model_of(degradation: Degradation, target: str, sampler: str, latent: str, **options: Any) -> Model:
@@ -60,17 +58,12 @@ def test_the_first_samples_are_the_same_for_every_count(model: Model, count: int
     torch.testing.assert_close(few, many[:count], rtol=1e-4, atol=1e-5)
 
 
-def test_the_first_latents_are_bit_for_bit_the_same_for_every_count(model: Model) -> None:
+def test_the_first_latents_are_bit_for_bit_the_same_for_every_count_and_blocks_differ(model: Model) -> None:
     many, few = model.draw_latents(2 * BLOCK + 1, seed=3), model.draw_latents(7, seed=3)
     assert torch.equal(few.z, many.z[:7])
     assert (few.source is None) == (many.source is None)
-    if few.source is not None and many.source is not None:
-        assert torch.equal(few.source, many.source[:7])
-
-
-def test_blocks_differ(model: Model) -> None:
-    z = model.draw_latents(2 * BLOCK).z
-    assert not torch.equal(z[:BLOCK], z[BLOCK:])
+    assert few.source is None or torch.equal(few.source, many.source[:7])
+    assert not torch.equal(many.z[:BLOCK], many.z[BLOCK : 2 * BLOCK])
 
 
 def test_a_seed_decides_the_samples_and_torch_s_own_generator_does_not(model: Model) -> None:
@@ -114,13 +107,14 @@ def test_a_gpu_samples_as_many_blocks_at_once_as_keep_it_busy(device: str, size:
 def test_blocks_that_are_sampled_at_once_have_the_latents_and_the_noise_that_they_have_alone(ddpm: Model) -> None:
     model, drawn = watched(ddpm)
     count = 3 * BLOCK + 5
-    model.sample(count)
+    done: list[int] = []
+    model.sample(count, progress=done.append)
+    assert done == [BLOCK, 2 * BLOCK, 3 * BLOCK, count]
     alone = [torch.cat(drawn[k::3]) for k in range(3)]
     drawn.clear()
     model.at_once = 2 * BLOCK
-    done: list[int] = []
     model.sample(count, progress=done.append)
-    assert done == [2 * BLOCK, count]
+    assert done[4:] == [2 * BLOCK, count]
     assert all(torch.equal(torch.cat(drawn[k::3]), alone[k]) for k in range(3))
 
 
@@ -138,18 +132,11 @@ def test_blocks_that_are_sampled_at_once_are_the_images_that_they_are_alone(
     torch.testing.assert_close(images(), alone, rtol=1e-4, atol=1e-5)
 
 
-def test_samples_take_at_most_the_steps_of_the_budget(model: Model) -> None:
-    top = model.degradation.steps
-    for asked, taken in ((None, 4), (2, 2), (1, 1), (1000, top)):
-        seen: list[int] = []
-        model.sample(2, steps=asked, callback=lambda t, z, x, seen=seen: seen.append(t))
-        assert seen == subsequence(top, taken)[:-1]
-
-
-def test_progress_counts_the_images(model: Model) -> None:
-    done: list[int] = []
-    model.sample(BLOCK + 5, progress=done.append)
-    assert done == [BLOCK, BLOCK + 5]
+@pytest.mark.parametrize(("asked", "taken"), [(None, 4), (2, 2), (1, 1), (1000, 1000)])
+def test_samples_take_at_most_the_steps_of_the_budget(model: Model, asked: int | None, taken: int) -> None:
+    seen: list[int] = []
+    model.sample(2, steps=asked, callback=lambda t, z, x: seen.append(t))
+    assert seen == subsequence(model.degradation.steps, taken)[:-1]
 
 
 def test_ancestral_samples_with_the_clamp_stay_in_the_range(ddpm: Model) -> None:
@@ -182,16 +169,17 @@ def test_the_first_degraded_images_are_the_same_for_every_count(model: Model) ->
     assert torch.equal(model.degrade(x[:BLOCK], 3), many[:BLOCK])
 
 
-@pytest.mark.parametrize("beyond", [-1, 1000])
-def test_degrading_refuses_steps_out_of_range(model: Model, beyond: int) -> None:
-    with pytest.raises(ValueError, match=rf"t is {beyond}, but this model has steps 0 to {model.degradation.steps}"):
-        model.degrade(pictures(2), beyond)
-
-
-@pytest.mark.parametrize("beyond", [-1, 0, 1000])
-def test_restoring_refuses_steps_out_of_range(model: Model, beyond: int) -> None:
-    with pytest.raises(ValueError, match=rf"t is {beyond}, but this model has steps 1 to {model.degradation.steps}"):
-        model.restore(pictures(2), beyond)
+@pytest.mark.parametrize(
+    ("call", "first", "beyond"),
+    [
+        *(("degrade", 0, t) for t in (-1, 1000)),
+        *((call, 1, t) for call in ("restore", "reconstruct_directly") for t in (-1, 0, 1000)),
+    ],
+)
+def test_steps_out_of_range_are_refused(model: Model, call: str, first: int, beyond: int) -> None:
+    said = f"t is {beyond}, but this model has steps {first} to {model.degradation.steps}"
+    with pytest.raises(ValueError, match=said):
+        getattr(model, call)(pictures(2), beyond)
 
 
 def test_every_step_of_the_range_is_restored(model: Model) -> None:
@@ -208,39 +196,38 @@ def test_restoring_is_decided_by_its_seed(ddpm: Model) -> None:
     assert not torch.equal(ddpm.restore(z, T, seed=2), first)
 
 
-def visited(model: Model, monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """The steps that the model's sampler is given from now on, one list after the other."""
-    seen: list[int] = []
-    sampler = model.sampling.sampler
+def visits(model: Model) -> tuple[Model, list[list[int]], list[Tensor]]:
+    """The same model, which notes for each call of its sampler the steps, and every z on the way."""
+    seen: list[list[int]] = []
+    latents: list[Tensor] = []
 
     def watched(denoise: Any, latent: Any, steps: Any, **rest: Any) -> Tensor:
-        seen.extend(steps)
-        return sampler(denoise, latent, steps, **rest)
+        seen.append(list(steps))
+        return model.sampling.sampler(
+            denoise, latent, steps, **rest | {"callback": lambda t, z, clean: latents.append(z)}
+        )
 
-    monkeypatch.setattr(model, "sampling", replace(model.sampling, sampler=watched))
-    return seen
+    found = copy.copy(model)
+    found.sampling = replace(model.sampling, sampler=watched)
+    return found, seen, latents
 
 
-@pytest.mark.parametrize("t", [1, 2, 3, 6, 9, 12])
-def test_steps_are_as_long_from_every_t(ddpm: Model, monkeypatch: pytest.MonkeyPatch, t: int) -> None:
+@pytest.mark.parametrize(
+    "expected", [[1, 0], [2, 0], [3, 0], [6, 3, 0], [9, 6, 3, 0], [12, 9, 6, 3, 0]], ids=lambda steps: f"t={steps[0]}"
+)
+def test_steps_are_as_long_from_every_t(ddpm: Model, expected: list[int]) -> None:
     """Of the four steps that sampling takes from T = 12 there are t/T, and one at least."""
-    expected = {1: [1, 0], 2: [2, 0], 3: [3, 0], 6: [6, 3, 0], 9: [9, 6, 3, 0], 12: [12, 9, 6, 3, 0]}[t]
-    seen = visited(ddpm, monkeypatch)
-    z = ddpm.degrade(pictures(2), t)
-    ddpm.restore(z, t)
-    assert seen == expected
-    seen.clear()
-    ddpm.reconstruct(pictures(2), t)
-    assert seen == expected
+    (model, seen, _), t = visits(ddpm), expected[0]
+    model.restore(model.degrade(pictures(2), t), t)
+    model.reconstruct(pictures(2), t)
+    assert seen == [expected, expected]
 
 
 @pytest.mark.parametrize(("steps", "expected"), [(1, [6, 0]), (2, [6, 3, 0]), (100, [6, 5, 4, 3, 2, 1, 0])])
-def test_steps_that_are_asked_for_are_taken(
-    ddpm: Model, monkeypatch: pytest.MonkeyPatch, steps: int, expected: list[int]
-) -> None:
-    seen = visited(ddpm, monkeypatch)
-    ddpm.restore(ddpm.degrade(pictures(2), 6), 6, steps=steps)
-    assert seen == expected
+def test_steps_that_are_asked_for_are_taken(ddpm: Model, steps: int, expected: list[int]) -> None:
+    model, seen, _ = visits(ddpm)
+    model.restore(model.degrade(pictures(2), 6), 6, steps=steps)
+    assert seen == [expected]
 
 
 def test_restoring_in_one_step_is_denoising(cold: Model) -> None:
@@ -256,16 +243,9 @@ def test_reconstructing_is_degrading_and_restoring_where_there_is_no_source(cold
 
 def test_reconstructing_holds_the_source_of_the_degradation() -> None:
     noise = GaussianNoise(shape=SHAPE, steps=T, schedule=Choice(name="constant", beta=0.2))
-    model = model_of(noise, "clean", "cold_naive", "normal", source="held")
+    model, _, seen = visits(model_of(noise, "clean", "cold_naive", "normal", source="held"))
     x, answer = pictures(3), pictures(3, seed=1)
     model.denoise = lambda z, t: answer
-    seen: list[Tensor] = []
-    sampler = model.sampling.sampler
-    watched = Sampling(
-        lambda *args, callback, **rest: sampler(*args, callback=lambda t, z, clean: seen.append(z), **rest),
-        {"source": "held"}, "normal", {},
-    )  # fmt: skip
-    model.sampling = watched
     assert torch.equal(model.reconstruct(x, T), answer)
     source = noise.solve_source(seen[0], x, torch.full((3,), T))
     for t, z in zip(subsequence(T, 4)[1:-1], seen[1:], strict=True):
@@ -283,24 +263,12 @@ def test_reconstructing_directly_is_one_answer_of_the_network(model: Model) -> N
         assert not found.requires_grad
 
 
-def test_reconstructing_directly_begins_with_the_degraded_images_of_reconstructing(cold: Model) -> None:
-    x = pictures(3)
-    with torch.inference_mode():
-        assert torch.equal(cold.reconstruct_directly(x, 1), cold.reconstruct(x, 1)), "from t = 1 there is one step only"
-
-
 def test_the_first_direct_reconstructions_are_the_same_for_every_count(model: Model) -> None:
     x = pictures(BLOCK + 5)
     many, few = model.reconstruct_directly(x, 3), model.reconstruct_directly(x[:7], 3)
     assert many.shape == x.shape
     # Another number of images may take another kernel, which sums in another order.
     torch.testing.assert_close(few, many[:7], rtol=1e-4, atol=1e-5)
-
-
-@pytest.mark.parametrize("beyond", [-1, 0, 1000])
-def test_reconstructing_directly_refuses_steps_out_of_range(model: Model, beyond: int) -> None:
-    with pytest.raises(ValueError, match=rf"t is {beyond}, but this model has steps 1 to {model.degradation.steps}"):
-        model.reconstruct_directly(pictures(2), beyond)
 
 
 def test_reconstructing_directly_refuses_no_images(model: Model) -> None:

@@ -5,24 +5,17 @@ import numpy as np
 import pytest
 import torch
 from conftest import data_of
+from image_fixtures import no_images, stream
 from PIL import Image
 from torch import Tensor
 
-from thaw.assembly import build_degradation
-from thaw.diffusion.degradations.morph import Morph
+from thaw.degradations.morph import Morph
 from thaw.errors import ThawError
 from thaw.params import Choice, Data, Train
+from thaw.variant import build_degradation
 
 SHAPE = (1, 8, 8)
 LINEAR = Choice.model_validate({"name": "linear", "beta_min": 1e-4, "beta_max": 0.02})
-
-
-def stream(seed: int = 0) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def no_images() -> Tensor:
-    raise AssertionError("no latent of morph needs images of the data")
 
 
 @pytest.fixture
@@ -37,7 +30,7 @@ def project(tmp_path: Path) -> Path:
 
 def morph(root: Path, shape: tuple[int, int, int] = SHAPE, **options: Any) -> Morph:
     options = {"source": "folder", "path": "raw", "steps": 1000, "schedule": LINEAR} | options
-    return Morph(shape=shape, data=data_of(shape), root=root, **options)
+    return Morph(shape=shape, **({"data": data_of(shape), "root": root} | options))
 
 
 def grey(source: Tensor) -> list[int]:
@@ -55,19 +48,10 @@ def test_training_and_sampling_have_other_sources(project: Path) -> None:
 
 def test_sources_have_the_size_the_channels_and_the_range_of_the_data(project: Path) -> None:
     data = data_of((3, 12, 12)).model_copy(update={"half_range": 2.0})
-    degradation = Morph(
-        shape=(3, 12, 12), data=data, root=project, source="folder", path="raw", steps=5, schedule=LINEAR
-    )
-    source = degradation.draw_source(50, stream(), "test")
+    source = morph(project, (3, 12, 12), data=data).draw_source(50, stream(), "test")
     assert source.shape == (50, 3, 12, 12)
     assert source.min().item() == pytest.approx(150 / 255 * 4 - 2, abs=1e-5)
     assert source.max() > 1.7
-
-
-def test_nothing_is_read_before_the_first_source_is_drawn(tmp_path: Path) -> None:
-    degradation = morph(tmp_path, path="elsewhere")
-    with pytest.raises(ThawError, match="elsewhere"):
-        degradation.draw_source(1, stream(), "train")
 
 
 def test_the_project_is_found_from_the_current_folder(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,17 +71,12 @@ def test_the_end_is_the_source_to_a_grey_level_where_the_image_is_gone(project: 
 
 
 def train_block(**options: Any) -> Train:
-    return Train.model_validate(
-        {
-            "degradation": {"name": "morph", "steps": 10, "schedule": LINEAR.model_dump(), **options},
-            "target": "clean",
-            "network": {"name": "cnn"},
-            "ema_decay": 0.9,
-        }
-    )
+    degradation = {"name": "morph", "steps": 10, "schedule": LINEAR.model_dump(), **options}
+    rest = {"target": "clean", "network": {"name": "cnn"}, "ema_decay": 0.9}
+    return Train.model_validate({"degradation": degradation, **rest})
 
 
-DATA = Data(dataset="mnist", path="raw", size=28, channels=1, half_range=0.5, validation_fraction=0.2, seed=0)
+DATA = Data(dataset="mnist", path="raw", pixels=28, channels=1, half_range=0.5, validation_fraction=0.2, seed=0)
 
 
 def test_a_variant_gives_morph_its_data_and_its_project(tmp_path: Path) -> None:

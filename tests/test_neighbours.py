@@ -1,14 +1,14 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
+from thaw.core.randomness import generator
 from thaw.evaluation.intervals import hull, proportion_interval, student_interval
 from thaw.evaluation.neighbours import BATCH, DRAWS, NEIGHBOURHOOD, coverage, memorized, nearest
-from thaw.randomness import generator
 
 
 def normal(count: int, width: int, seed: int, shift: float = 0, scale: float = 1) -> Tensor:
@@ -50,16 +50,11 @@ def test_the_shares_are_those_of_torch_fidelity(count: int) -> None:
     assert 0 < recall < precision < 1, "a narrow copy of the data is precise and leaves much out"
 
 
-def test_the_same_images_are_all_covered() -> None:
-    real = normal(40, 5, 0)
-    found = coverage(real, real.clone(), 0.95, generator("test"))
+@pytest.mark.parametrize(("away", "share"), [(0, 1), (100, 0)])
+def test_the_same_images_are_all_covered_and_images_far_away_not_at_all(away: float, share: float) -> None:
+    found = coverage(normal(40, 5, 0), normal(40, 5, 0, away), 0.95, generator("test"))
     # What no subsample disagrees about is not certain: the interval is that of forty images that all agree.
-    assert found.precision == found.recall == proportion_interval(1, 40, 0.95)
-
-
-def test_images_far_away_are_not_covered_at_all() -> None:
-    found = coverage(normal(40, 5, 0), normal(40, 5, 1, 100), 0.95, generator("test"))
-    assert found.precision == found.recall == proportion_interval(0, 40, 0.95)
+    assert found.precision == found.recall == proportion_interval(share, 40, 0.95)
 
 
 def test_one_mode_of_two_is_precise_and_recalls_half() -> None:
@@ -96,6 +91,7 @@ def test_other_numbers_of_real_images_are_refused(real: int, fake: int) -> None:
 # The nearest of many
 
 
+@example(images=2 * BATCH + 3, others=50, seed=0)  # in three parts, put together in order
 @given(images=st.integers(1, 40), others=st.integers(1, 40), seed=st.integers(0, 10**6))
 def test_the_nearest_is_that_of_all_distances(images: int, others: int, seed: int) -> None:
     x, y = pictures(images, seed), pictures(others, seed + 1)
@@ -105,14 +101,6 @@ def test_the_nearest_is_that_of_all_distances(images: int, others: int, seed: in
     # A distance between distinct images is of the order of 1, and float32 squares have 6e-8 of that.
     assert found.distance.numpy() == pytest.approx(distances.min(1), rel=1e-5)
     assert found.image.tolist() == distances.argmin(1).tolist()
-
-
-def test_parts_are_put_together_in_order() -> None:
-    x, y = pictures(2 * BATCH + 3, 0), pictures(50, 1)
-    found, again = nearest(x, y), nearest(x.flip(0), y)
-    assert found.distance.shape == found.image.shape == (2 * BATCH + 3,)
-    assert torch.equal(found.image, again.image.flip(0))
-    torch.testing.assert_close(found.distance, again.distance.flip(0))
 
 
 def test_an_image_is_nearest_to_itself_and_one_of_two_like_it_is_given() -> None:
@@ -129,20 +117,14 @@ def test_an_image_is_nearest_to_itself_and_one_of_two_like_it_is_given() -> None
 # Copies of training images
 
 
-def test_copies_of_training_images_are_all_found() -> None:
+@pytest.mark.parametrize("noise", [0, 0.01], ids=["copies", "nearly copies"])
+def test_copies_of_training_images_are_all_found(noise: float) -> None:
     train, test, new = pictures(2000, 0), pictures(1000, 1), pictures(500, 2)
-    limit = nearest(test, train).distance
-    images = torch.cat([train[:100], new])
-    found = memorized(nearest(images, train).distance, limit, 0.01)
+    copies = train[:100] + noise * torch.randn(100, 1, 6, 6, generator=torch.Generator().manual_seed(2))
+    found = memorized(nearest(torch.cat([copies, new]), train).distance, nearest(test, train).distance, 0.01)
     assert found.dtype == torch.bool
     assert found[:100].all()
     assert found[100:].double().mean() < 0.04
-
-
-def test_nearly_copies_are_found_too() -> None:
-    train, test = pictures(500, 0), pictures(500, 1)
-    near = train[:50] + 0.01 * torch.randn(50, 1, 6, 6, generator=torch.Generator().manual_seed(2))
-    assert memorized(nearest(near, train).distance, nearest(test, train).distance, 0.01).all()
 
 
 @pytest.mark.parametrize("quantile", [0.01, 0.1, 0.5])

@@ -1,79 +1,89 @@
 import math
+from typing import Any
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import Tensor, nn
+from image_fixtures import awake, example
+from torch import nn
 
 from thaw.choices import create, find, names
+from thaw.core.layers import Float32Conv2d, LayerNorm, TimeFeatures
 from thaw.diffusion.degradation import Shape
-from thaw.networks._layers import Float32Conv2d, LayerNorm, TimeFeatures
 from thaw.networks.cnn import Cnn
 from thaw.params import Choice
 
 # A generator has no time and reads another latent; its tests are in test_dcgan.py.
-NETWORKS = [name for name in names("network") if not hasattr(find("network", name, "network"), "discriminator")]
+NETWORKS = [
+    Choice(name=name) for name in names("network") if not hasattr(find("network", name, "network"), "discriminator")
+]
+SMALL = {"convnext_unet": {"widths": [8, 16, 24]}, "attention_unet": {"widths": [8, 16, 24], "blocks": 1}}
+OPTIONS: list[dict[str, Any]] = [{}, {"patch": 2}, {"patch": 4, "widths": [8]}, {"widths": [5, 7]}]
+UNETS = [Choice(name=name, **(small | options)) for options in OPTIONS for name, small in SMALL.items()]
+of_any_network = pytest.mark.parametrize(
+    ("choice", "size"), [*((choice, 8) for choice in NETWORKS), *((choice, 24) for choice in UNETS)], ids=str
+)
 
 
-def built(name: str, shape: Shape) -> nn.Module:
-    """A network with values in the weights that begin at zero, so that every path through it counts."""
+def built(choice: Choice, shape: Shape) -> nn.Module:
     torch.manual_seed(0)
-    network: nn.Module = create("network", Choice(name=name), "network", shape=shape)
-    for parameter in network.parameters():
-        if not parameter.any():
-            nn.init.normal_(parameter, std=0.1)
-    return network
-
-
-def example(shape: Shape, count: int = 3) -> tuple[Tensor, Tensor]:
-    stream = torch.Generator().manual_seed(1)
-    return torch.randn(count, *shape, generator=stream), torch.rand(count, generator=stream)
+    return awake(create("network", choice, "network", shape=shape))
 
 
 # Every network that restores images, whichever files there are
 
 
-@pytest.mark.parametrize("shape", [(1, 8, 8), (3, 8, 8), (1, 28, 28), (3, 16, 16)], ids=str)
-@pytest.mark.parametrize("name", NETWORKS)
-def test_the_answer_has_the_shape_of_z(name: str, shape: Shape) -> None:
+@pytest.mark.parametrize("size", [8, 16, 28, 32, 64])
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("choice", [*NETWORKS, *UNETS[:2]], ids=str)
+def test_the_answer_has_the_shape_of_z(choice: Choice, channels: int, size: int) -> None:
+    shape = (channels, size, size)
     z, tau = example(shape)
-    answer = built(name, shape)(z, tau)
+    answer = built(choice, shape)(z, tau)
     assert answer.shape == z.shape
     assert answer.dtype == torch.float32
     assert answer.isfinite().all()
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_gradient_flows_to_every_parameter(name: str) -> None:
-    z, tau = example((1, 8, 8))
-    network = built(name, (1, 8, 8))
+@of_any_network
+def test_gradient_flows_to_every_parameter(choice: Choice, size: int) -> None:
+    z, tau = example((3, size, size))
+    network = built(choice, (3, size, size))
     network(z, tau).square().mean().backward()
     for called, parameter in network.named_parameters():
         assert parameter.grad is not None, called
         assert parameter.grad.abs().max() > 0, called
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_memory_layout_does_not_change_the_answer(name: str) -> None:
-    z, tau = example((3, 8, 8))
-    plain = built(name, (3, 8, 8))
+@of_any_network
+def test_memory_layout_does_not_change_the_answer(choice: Choice, size: int) -> None:
+    z, tau = example((3, size, size))
+    plain = built(choice, (3, size, size))
     expected = plain(z, tau)
-    last = built(name, (3, 8, 8)).to(memory_format=torch.channels_last)
+    last = built(choice, (3, size, size)).to(memory_format=torch.channels_last)
     for network in (plain, last):
         for memory in (torch.contiguous_format, torch.channels_last):
             answer = network(z.contiguous(memory_format=memory), tau)
             torch.testing.assert_close(answer, expected, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", NETWORKS)
-def test_an_image_is_answered_alone_as_in_a_batch_and_by_its_own_time(name: str) -> None:
-    z, tau = example((1, 8, 8))
-    network = built(name, (1, 8, 8))
+@of_any_network
+def test_an_image_is_answered_alone_as_in_a_batch_and_by_its_own_time(choice: Choice, size: int) -> None:
+    z, tau = example((3, size, size))
+    network = built(choice, (3, size, size))
     together = network(z, tau)
     alone = torch.cat([network(z[i : i + 1], tau[i : i + 1]) for i in range(3)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
     assert not torch.allclose(network(z, 1 - tau), together, atol=1e-4), "time matters"
+
+
+@of_any_network
+def test_the_image_is_read_in_float32_under_autocast(choice: Choice, size: int) -> None:
+    network = built(choice, (1, size, size))
+    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    with torch.autocast("cpu", torch.bfloat16):
+        assert first(torch.randn(1, 1, size, size)).dtype == torch.float32
 
 
 # The cnn
@@ -159,4 +169,3 @@ def test_the_first_convolution_stays_in_float32_under_autocast() -> None:
     assert usual.dtype == torch.bfloat16
     assert inside.dtype == torch.float32
     torch.testing.assert_close(inside, plain(x))
-    assert isinstance(Cnn(shape=(1, 8, 8)).convolutions[0], Float32Conv2d)

@@ -1,27 +1,31 @@
+import math
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
-from thaw.diffusion.degradations.zoom import Zoom
+from thaw.degradations.gaussian_noise import GaussianNoise
+from thaw.degradations.zoom import Zoom
+from thaw.diffusion.denoising import denoiser, posterior_mean, subsequence
 from thaw.diffusion.objectives import TARGETS, losses, variational_weights
 from thaw.params import Choice
 
 PREDICTED = [name for name in TARGETS if name != "adversarial"]  # which has no right answer
 
-STEPS = 20
-MIXTURE = GaussianNoise(shape=(1, 8, 8), steps=STEPS, schedule=Choice(name="linear", beta_min=1e-3, beta_max=0.2))
+STEPS, SHAPE = 20, (1, 8, 8)
+MIXTURE = GaussianNoise(shape=SHAPE, steps=STEPS, schedule=Choice(name="linear", beta_min=1e-3, beta_max=0.2))
 STEP_LISTS = st.lists(st.integers(1, STEPS), min_size=1, max_size=5)
 
 
 def example(t: list[int], seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """x, source, t and z_t."""
     stream = torch.Generator().manual_seed(seed)
-    x = torch.rand(len(t), 1, 8, 8, generator=stream) - 0.5
+    x = torch.rand(len(t), *SHAPE, generator=stream) - 0.5
     source, steps = torch.randn(x.shape, generator=stream), torch.tensor(t)
     return x, source, steps, MIXTURE.degrade(x, steps, source)
 
@@ -52,16 +56,12 @@ def test_targets_read_each_other(name: str, t: list[int], seed: int) -> None:
     _, answer, steps, z = example(t, seed)
     clean = target_called(name).clean(answer, z, steps)
     source = MIXTURE.solve_source(z, clean, steps)
-    for other in PREDICTED:
-        same = target_called(other)
-        torch.testing.assert_close(
-            same.clean(same.regress(clean, source, steps), z, steps), clean, rtol=1e-4, atol=1e-4
-        )
+    for same in map(target_called, PREDICTED):
+        again = same.clean(same.regress(clean, source, steps), z, steps)
+        torch.testing.assert_close(again, clean, rtol=1e-4, atol=1e-4)
 
 
 def test_velocity_agrees_with_diffusers() -> None:
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
     reference = DDPMScheduler(STEPS, beta_start=1e-3, beta_end=0.2)
     x, source, steps, _ = example([1, 2, 7, 19, 20], 0)
     ours = target_called("velocity").regress(x, source, steps)
@@ -102,7 +102,7 @@ def test_the_loss_of_each_image_is_its_mean_squared_error(name: str) -> None:
 
 
 def test_a_degradation_without_a_source_is_trained_on_the_image() -> None:
-    zoom, x = Zoom(shape=(1, 8, 8), steps=4), torch.rand(2, 1, 8, 8)
+    zoom, x = Zoom(shape=SHAPE, steps=4), torch.rand(2, *SHAPE)
     loss = losses(Recorder(0.0), zoom, TARGETS["clean"](zoom), x, torch.tensor([1, 4]), None)
     torch.testing.assert_close(loss, x.square().flatten(1).mean(1))
 
@@ -118,8 +118,6 @@ def test_degrading_is_outside_autocast() -> None:
 
 def test_variational_weights_are_the_divergence_of_diffusers_steps() -> None:
     """The divergence of two normals of one variance is their means' distance squared over twice that variance."""
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
     betas = 1 - MIXTURE.alpha_bar[1:] / MIXTURE.alpha_bar[:-1]
     scheduler = DDPMScheduler(len(betas), trained_betas=betas.numpy(), clip_sample=False, variance_type="fixed_large")
     z, noise, other = (torch.randn(1, 1, 4, 4, generator=torch.Generator().manual_seed(k)).double() for k in range(3))
@@ -133,3 +131,75 @@ def test_variational_weights_are_the_divergence_of_diffusers_steps() -> None:
     assert weights[0] == 0
     assert weights[1:].mean() == pytest.approx(1)
     torch.testing.assert_close(weights[1:], expected / expected.mean(), rtol=1e-4, atol=0)
+
+
+def normal(count: int, seed: int = 0) -> Tensor:
+    return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(seed))
+
+
+# Steps
+
+
+@given(st.integers(1, 1000), st.integers(1, 1200))
+def test_a_subsequence_is_even_and_decreases_from_its_start_to_zero(start: int, count: int) -> None:
+    steps = subsequence(start, count)
+    gaps = -np.diff(steps)
+    assert (steps[0], steps[-1]) == (start, 0)
+    assert len(steps) == min(start, count) + 1
+    assert gaps.min() >= 1
+    assert gaps.max() - gaps.min() <= 2
+    assert np.abs(np.array(steps) - np.linspace(start, 0, len(steps))).max() <= 0.5 + 1e-9
+
+
+@pytest.mark.parametrize(("start", "count"), [(0, 5), (5, 0), (-1, 5), (5, -1)])
+def test_a_subsequence_has_at_least_one_step(start: int, count: int) -> None:
+    with pytest.raises(ValueError, match="at least one step"):
+        subsequence(start, count)
+
+
+# Networks as denoisers
+
+
+@pytest.mark.parametrize("target", PREDICTED)
+@given(t=st.integers(1, STEPS))
+def test_a_network_that_answers_rightly_denoises_perfectly(target: str, t: int) -> None:
+    x, source, steps = 0.3 * normal(2), normal(2, 1), torch.full((2,), t)
+    reading = TARGETS[target](MIXTURE)
+    asked: list[Tensor] = []
+
+    def network(z: Tensor, tau: Tensor) -> Tensor:
+        asked.append(tau)
+        return reading.regress(x, source, steps)
+
+    answer = denoiser(network, MIXTURE, reading)(MIXTURE.degrade(x, steps, source), t)
+    torch.testing.assert_close(answer, x, rtol=0, atol=2e-5)
+    torch.testing.assert_close(asked[0], torch.full((2,), t / STEPS))
+
+
+def test_a_denoiser_without_a_source_gives_the_answer_itself() -> None:
+    zoom = Zoom(shape=SHAPE, steps=3)
+    z = normal(2)
+    answer = denoiser(lambda z, tau: z * tau[:, None, None, None], zoom, TARGETS["clean"](zoom))(z, 3)
+    assert torch.equal(answer, z)
+
+
+# The exact denoiser of a few images
+
+
+@given(st.integers(1, STEPS), st.integers(1, 6), st.integers(0, 1000))
+def test_the_posterior_mean_is_bayes_rule(t: int, count: int, seed: int) -> None:
+    points, z = 0.5 * normal(count, seed), normal(3, seed + 1)
+    alpha_bar = MIXTURE.alpha_bar[t].item()
+    flat, seen = points.flatten(1).double().numpy(), z.flatten(1).double().numpy()
+    squares = ((seen[:, None] - math.sqrt(alpha_bar) * flat[None]) ** 2).sum(2)  # (3, count)
+    likelihood = np.exp(-(squares - squares.min(1, keepdims=True)) / (2 * (1 - alpha_bar)))
+    expected = (likelihood / likelihood.sum(1, keepdims=True)) @ flat
+    answer = posterior_mean(points, MIXTURE.alpha_bar)(z, t)
+    assert answer.dtype == z.dtype
+    np.testing.assert_allclose(answer.flatten(1).numpy(), expected, rtol=0, atol=1e-6)
+
+
+@given(st.integers(1, STEPS))
+def test_the_posterior_mean_of_one_point_is_that_point(t: int) -> None:
+    point = normal(1, 5)
+    assert torch.equal(posterior_mean(point, MIXTURE.alpha_bar)(normal(3), t), point.expand(3, *SHAPE))

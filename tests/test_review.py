@@ -5,15 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from comparison_fixtures import FIRST, SECOND, Project
+from comparison_fixtures import SECOND, Project, measured
 from PIL import Image
 from typer.testing import CliRunner
 
 from thaw.cli import app
 from thaw.errors import ThawError
-from thaw.pipeline.status import Change, Status
-from thaw.reporting.lockfile import Rerun, out_of_sync, reruns
-from thaw.reporting.snapshots import Estimate
+from thaw.pipeline.why import Rerun, reruns
 
 Review = Callable[..., str]
 UNSYNCED: list[Rerun] = []
@@ -24,7 +22,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Project:
     """A project on a branch of its own; whether it is in sync is up to the test."""
     found = Project(tmp_path)
     found.git("checkout", "-qb", "mine")
-    monkeypatch.setattr("thaw.reporting.review.out_of_sync", lambda artifacts: UNSYNCED)
+    monkeypatch.setattr("thaw.compare.review.out_of_sync", lambda artifacts: UNSYNCED)
     monkeypatch.chdir(tmp_path)
     for name in ("GITHUB_SERVER_URL", "GITHUB_REPOSITORY"):
         monkeypatch.delenv(name, raising=False)
@@ -43,10 +41,6 @@ def review(project: Project) -> Review:
     return run
 
 
-def fid(value: float, trainings: int = 1) -> dict[str, Estimate]:
-    return {"fid_classifier": Estimate(value, value - 1, value + 1, 1000, trainings)}
-
-
 def test_nothing_changed_is_one_sentence(review: Review) -> None:
     said = review("--fail-on-regression")
     assert said.startswith("Nothing changed since `main (")
@@ -60,7 +54,7 @@ def test_nothing_changed_is_one_sentence(review: Review) -> None:
 def test_a_change_is_judged_and_a_regression_fails(
     project: Project, review: Review, value: float, summary: str, code: int
 ) -> None:
-    project.measure(SECOND, fid(value))
+    project.measure(measured(value, variant=SECOND, trainings=1))
     project.commit("rerun")
     said = review("--fail-on-regression", expect=code)
     assert f"Metrics of `{SECOND}`: {summary}." in said
@@ -69,14 +63,9 @@ def test_a_change_is_judged_and_a_regression_fails(
 
 
 def test_a_metric_that_is_neither_better_nor_worse_changed(project: Project, review: Review) -> None:
-    for branch, value in (("main", 3.0), ("mine", 2.0)):
-        project.git("checkout", "-q", branch)
-        project.measure(SECOND, {"class_entropy": Estimate(value, value - 0.1, value + 0.1, 1000, 3)})
-        project.commit(branch)
-        project.git("checkout", "-q", "mine")
-        project.git("merge", "-q", "-X", "ours", "--no-edit", "main")
-    said = review("--fail-on-regression")
-    assert "**1 changed**" in said
+    values = {"main": 3.0, "mine": 2.0}
+    project.on_both_branches(lambda branch: project.measure(measured(values[branch], 0.1, "class_entropy")))
+    assert "**1 changed**" in review("--fail-on-regression")
 
 
 def test_parameters_are_listed_with_both_values(project: Project, review: Review) -> None:
@@ -88,7 +77,7 @@ def test_parameters_are_listed_with_both_values(project: Project, review: Review
 
 def test_variants_that_came_and_went_are_named(project: Project, review: Review) -> None:
     project.edit(f"  {SECOND}:\n", "  brand-new:\n")
-    project.measure("brand-new", fid(12))
+    project.measure(measured(12, variant="brand-new"))
     said = review("--fail-on-regression")
     assert "New: `brand-new`." in said
     assert f"Removed: `{SECOND}`." in said
@@ -98,26 +87,34 @@ def test_variants_that_came_and_went_are_named(project: Project, review: Review)
 def test_only_what_the_branch_changed_is_reviewed(project: Project, review: Review) -> None:
     """What was committed to main since the branch left it is no change of the branch."""
     project.git("checkout", "-q", "main")
-    project.measure(FIRST, fid(99))
+    project.measure(measured(99))
     project.commit("theirs")
     project.git("checkout", "-q", "mine")
     assert review().startswith("Nothing changed")
 
 
+def test_a_base_with_results_of_an_earlier_layout_is_said(project: Project, review: Review) -> None:
+    project.git("mv", "results", "plots")
+    project.git("branch", "-f", "main", project.commit("as it was"))
+    project.git("mv", "plots", "results")
+    project.edit("threads: 1", "threads: 2")
+    said = review("--fail-on-regression")
+    assert "lie in the layout of an earlier version of thaw and cannot be read" in said
+    assert "| `threads` | `1` | `2` |" in said
+    assert "Metrics of" not in said
+    assert "Figures before" not in said
+
+
 def entry(stage: str, deps: dict[str, str], outs: dict[str, str], param: int = 0) -> str:
-    lines = [f"  {stage}:", f"    cmd: thaw {stage}", "    deps:"]
-    for path, md5 in deps.items():
-        lines += [f"    - path: {path}", f"      md5: {md5}"]
-    lines += [
-        "    params:",
-        "      params.yaml:",
-        f"        variants.v.{stage}:",
-        f"          key: {param}",
-        "    outs:",
-    ]
-    for path, md5 in outs.items():
-        lines += [f"    - path: {path}", f"      md5: {md5}"]
-    return "\n".join(lines) + "\n"
+    """A stage of dvc.lock."""
+
+    def listed(files: dict[str, str]) -> str:
+        return "".join(f"    - path: {path}\n      md5: {md5}\n" for path, md5 in files.items())
+
+    return (
+        f"  {stage}:\n    cmd: thaw {stage}\n    deps:\n{listed(deps)}    params:\n      params.yaml:\n"
+        f"        variants.v.{stage}:\n          key: {param}\n    outs:\n{listed(outs)}"
+    )
 
 
 def test_what_ran_again_is_explained_by_its_first_cause(tmp_path: Path) -> None:
@@ -136,7 +133,7 @@ def test_what_ran_again_is_explained_by_its_first_cause(tmp_path: Path) -> None:
         + entry("again@v", {"data": "1"}, {"y": "2"})
     )  # fmt: skip
     assert reruns(before, after) == [
-        Rerun("train", "v", "`variants.v.train@v.key`, `src/a.py`"),
+        Rerun("train", "v", "`variants.v.train@v.key` and `src/a.py`"),
         Rerun("sample", "v", "what earlier stages made"),
         Rerun("again", "v", "nothing that it reads: it was repeated, with another outcome"),
         Rerun("gone", "v", "it is gone"),
@@ -149,53 +146,37 @@ def test_what_ran_and_what_it_took_stand_in_the_review(project: Project, review:
         "schema: '2.0'\nstages:\n" + entry(f"train@{SECOND}", {"data": "1"}, {"models": "1"})
     )
     path = project.artifacts.run(SECOND)
-    path.parent.mkdir()
     path.write_text(json.dumps({"train": {"seconds": 90, "device": "cpu", "torch": "2.0"}}))
     project.commit("ran")
     said = review()
     assert f"| `{SECOND}` | `train` | it is new |" in said
     assert "What ran took 1.5 minutes" in said
+    assert f"Minutes: `{SECOND}` 1.5." in said
     assert "another machine" not in said
     project.git("branch", "-f", "main")
     path.write_text(json.dumps({"train": {"seconds": 30, "device": "cuda", "torch": "2.0"}}))
-    project.measure(SECOND, fid(10))
+    project.measure(measured(10, variant=SECOND))
     assert "another machine than before (device cpu → cuda)" in review()
 
 
 def test_results_out_of_sync_are_said_first(project: Project, review: Review, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("thaw.reporting.review.out_of_sync", lambda artifacts: [Rerun("train", SECOND, "`params`")])
+    monkeypatch.setattr("thaw.compare.review.out_of_sync", lambda artifacts: [Rerun("train", SECOND, "`params`")])
     said = review()
     assert "**Not in sync**: 1 stage would run again" in said
     assert f"| `{SECOND}` | `train` | `params` |" in said
-
-
-def test_why_a_stage_is_out_of_sync_is_named_by_key_and_file(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
-    changes = {
-        "train@v": [
-            Change("parameter", "variants.v.train", "modified", {"a": 1, "b": 2}, {"a": 1, "b": 3}),
-            Change("dependency", "src/x.py", "modified"),
-            Change("output", "models/v", "deleted", absent=True),
-        ],
-        "sample@v": [Change("output", "samples/v", "not in cache", absent=True)],
-        "figures": [Change("never run", "figures", "new")],
-    }  # fmt: skip
-    monkeypatch.setattr(Status, "read", lambda artifacts: Status(None, changes, []))  # type: ignore[arg-type]
-    assert out_of_sync(project.artifacts) == [
-        Rerun("train", "v", "`variants.v.train.b`, `src/x.py`"),
-        Rerun("figures", "", "it has not run yet"),
-    ]
 
 
 @pytest.fixture
 def drawn(project: Project) -> Project:
     """A figure that the branch changed, and one that it added."""
     project.artifacts.figures.mkdir()
-    for branch, color in (("main", 0), ("mine", 255)):
-        project.git("checkout", "-q", branch)
-        Image.new("L", (30, 20), color).save(project.artifacts.figures / "loss.png")
-        project.commit(branch)
-        project.git("checkout", "-q", "mine")
-        project.git("merge", "-q", "-X", "ours", "--no-edit", "main")
+    colors = {"main": 0, "mine": 255}
+
+    def draw(branch: str) -> None:
+        project.artifacts.figures.mkdir(exist_ok=True)
+        Image.new("L", (30, 20), colors[branch]).save(project.artifacts.figures / "loss.png")
+
+    project.on_both_branches(draw)
     Image.new("L", (30, 20)).save(project.artifacts.figures / "new.png")
     return project
 
@@ -221,7 +202,7 @@ def test_figures_are_linked_where_this_runs_on_github(
     said = review()
     base = drawn.git("merge-base", "main", "HEAD")
     for commit in (base, head):
-        assert f'src="https://example.org/a/b/raw/{commit}/figures/loss.png"' in said
+        assert f'src="https://example.org/a/b/raw/{commit}/results/figures/loss.png"' in said
 
 
 def test_the_review_is_written_to_a_file(project: Project, review: Review, tmp_path: Path) -> None:

@@ -5,14 +5,16 @@ from typing import Any
 
 import pytest
 import torch
+from diffusers.schedulers import scheduling_ddim, scheduling_ddpm
 from hypothesis import given
 from hypothesis import strategies as st
+from image_fixtures import noise, pictures, stream
 from torch import Tensor
 
 from thaw.choices import find, names
+from thaw.degradations.gaussian_noise import GaussianNoise
+from thaw.degradations.zoom import Zoom
 from thaw.diffusion.degradation import Degradation, Latent
-from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
-from thaw.diffusion.degradations.zoom import Zoom
 from thaw.diffusion.denoising import Denoise, denoiser, posterior_mean, subsequence
 from thaw.diffusion.objectives import TARGETS
 from thaw.params import Choice
@@ -21,8 +23,7 @@ PREDICTED = [name for name in TARGETS if name != "adversarial"]  # which has no 
 
 T = 40
 SHAPE = (1, 4, 4)
-LINEAR = Choice(name="linear", beta_min=1e-3, beta_max=0.2)
-MIXTURE = GaussianNoise(shape=SHAPE, steps=T, schedule=LINEAR)
+MIXTURE = noise(SHAPE, T, 1e-3, 0.2)
 ZOOM = Zoom(shape=(1, 8, 8), steps=6)
 PREDICTION = {"noise": "epsilon", "clean": "sample", "velocity": "v_prediction"}
 FULL = list(range(T, -1, -1))
@@ -34,7 +35,7 @@ Trajectory = list[Tensor]
 
 
 def normal(count: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
-    return torch.randn(count, *SHAPE, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+    return torch.randn(count, *SHAPE, generator=stream(seed), dtype=dtype)
 
 
 def network(z: Tensor, tau: Tensor) -> Tensor:
@@ -47,6 +48,16 @@ def read(target: str, answer: Tensor, z: Tensor, t: int) -> Tensor:
     alpha_bar = MIXTURE.alpha_bar[t].item()
     a, b = math.sqrt(alpha_bar), math.sqrt(1 - alpha_bar)
     return {"noise": (z - b * answer) / a, "clean": answer, "velocity": a * z - b * answer}[target]
+
+
+def answering(target: str) -> Denoise:
+    """The denoiser that `network` is, in the precision of z."""
+    return lambda z, t: read(target, network(z, torch.full((len(z),), t / T, dtype=z.dtype)), z, t)
+
+
+def bounded(z: Tensor, t: int) -> Tensor:
+    """Stands for a denoiser: smooth, bounded, and here and there outside the range, where a clamp counts."""
+    return 0.7 * torch.tanh(z + t / T)
 
 
 def no_noise(z: Tensor) -> Tensor:
@@ -73,11 +84,13 @@ def exact_scheduler(scheduler: Any) -> Any:
     return scheduler
 
 
-def theirs(scheduler: Any, target: str, z: Tensor, steps: Sequence[int], **each: Any) -> Trajectory:
+def theirs(
+    scheduler: Any, target: str, z: Tensor, steps: Sequence[int], given: Callable[[int], dict[str, Any]] = lambda t: {}
+) -> Trajectory:
     trajectory = [z]
     for t in steps[:-1]:
         answer = network(z, torch.full((len(z),), t / T, dtype=z.dtype))
-        z = scheduler.step(answer, t - 1, z, **each).prev_sample
+        z = scheduler.step(answer, t - 1, z, **given(t)).prev_sample
         trajectory.append(z)
     return trajectory
 
@@ -96,9 +109,7 @@ def betas() -> list[float]:
 
 
 def ddpm(target: str, variance: str, clamp: bool, steps: Sequence[int]) -> Any:
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
-    scheduler = DDPMScheduler(
+    scheduler = scheduling_ddpm.DDPMScheduler(
         T, trained_betas=betas(), prediction_type=PREDICTION[target], clip_sample=clamp, clip_sample_range=0.5,
         variance_type={"lower": "fixed_small", "upper": "fixed_large"}[variance],
     )  # fmt: skip
@@ -113,28 +124,25 @@ def ddpm(target: str, variance: str, clamp: bool, steps: Sequence[int]) -> Any:
 def test_ancestral_agrees_with_diffusers_in_float64(
     target: str, variance: str, clamp: bool, steps: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import diffusers.schedulers.scheduling_ddpm as module
-
     z = normal(3, dtype=torch.float64)
     noises = [normal(3, 1 + i, torch.float64) for i in range(len(steps) - 2)]
     # diffusers adds noise in its last step too where that is not from its timestep 0; ours adds none on the way to x.
     injected = iter([*noises, torch.zeros_like(z)])
-    monkeypatch.setattr(module, "randn_tensor", lambda *args, **kwargs: next(injected))
+    monkeypatch.setattr(scheduling_ddpm, "randn_tensor", lambda *args, **kwargs: next(injected))
 
     reference = theirs(exact_scheduler(ddpm(target, variance, clamp, steps)), target, z, steps)
     ours = run(
-        "ancestral", lambda z, t: read(target, network(z, torch.full((3,), t / T, dtype=z.dtype)), z, t),
-        Latent(z, None), steps, noises=iter(noises), variance=variance, clamp=clamp,
-    )  # fmt: skip
+        "ancestral", answering(target), Latent(z, None), steps, noises=iter(noises), variance=variance, clamp=clamp
+    )
     assert_same(ours, reference, 1e-10)
 
 
 @pytest.mark.parametrize("variance", ["lower", "upper"])
 @pytest.mark.parametrize("target", PREDICTED)
 def test_ancestral_with_our_denoiser_agrees_with_diffusers_as_it_is(target: str, variance: str) -> None:
-    z, stream = normal(3), torch.Generator().manual_seed(1)
-    reference = theirs(ddpm(target, variance, True, SPARSE), target, z, SPARSE, generator=stream)
-    again = torch.Generator().manual_seed(1)
+    z, generator = normal(3), stream(1)
+    reference = theirs(ddpm(target, variance, True, SPARSE), target, z, SPARSE, lambda t: {"generator": generator})
+    again = stream(1)
     ours = run(
         "ancestral", denoiser(network, MIXTURE, TARGETS[target](MIXTURE)), Latent(z, None), SPARSE,
         noises=iter(lambda: torch.randn(z.shape, generator=again), None), variance=variance, clamp=True,
@@ -143,9 +151,7 @@ def test_ancestral_with_our_denoiser_agrees_with_diffusers_as_it_is(target: str,
 
 
 def ddim(target: str, clamp: bool, count: int) -> Any:
-    from diffusers.schedulers.scheduling_ddim import DDIMScheduler
-
-    scheduler = DDIMScheduler(
+    scheduler = scheduling_ddim.DDIMScheduler(
         T, trained_betas=betas(), prediction_type=PREDICTION[target], clip_sample=clamp, clip_sample_range=0.5,
         set_alpha_to_one=True, steps_offset=T // count - 1,
     )  # fmt: skip
@@ -163,24 +169,19 @@ def test_ddim_agrees_with_diffusers_in_float64(target: str, eta: float, clamp: b
     assert [t - 1 for t in steps[:-1]] == scheduler.timesteps.tolist()
     z = normal(3, dtype=torch.float64)
     noises = {t: normal(3, t, torch.float64) for t in steps}
-    trajectory = [z]
-    for t in steps[:-1]:
-        answer = network(trajectory[-1], torch.full((3,), t / T, dtype=z.dtype))
-        step = scheduler.step(
-            answer, t - 1, trajectory[-1], eta=eta, use_clipped_model_output=clamp, variance_noise=noises[t]
-        )
-        trajectory.append(step.prev_sample)
-    ours = run(
-        "ddim", lambda z, t: read(target, network(z, torch.full((3,), t / T, dtype=z.dtype)), z, t),
-        Latent(z, None), steps, noises=iter(noises.values()) if eta else None, eta=eta, clamp=clamp,
+    reference = theirs(
+        scheduler, target, z, steps,
+        lambda t: {"eta": eta, "use_clipped_model_output": clamp, "variance_noise": noises[t]},
     )  # fmt: skip
-    assert_same(ours, trajectory, 1e-5)  # our source is solved for with float32 coefficients
+    drawn = iter(noises.values()) if eta else None
+    ours = run("ddim", answering(target), Latent(z, None), steps, noises=drawn, eta=eta, clamp=clamp)
+    assert_same(ours, reference, 1e-5)  # our source is solved for with float32 coefficients
 
 
 @pytest.mark.parametrize("target", PREDICTED)
 def test_ddim_with_our_denoiser_agrees_with_diffusers_as_it_is(target: str) -> None:
     z, steps = normal(3), subsequence(T, 8)
-    reference = theirs(ddim(target, True, 8), target, z, steps, use_clipped_model_output=True)
+    reference = theirs(ddim(target, True, 8), target, z, steps, lambda t: {"use_clipped_model_output": True})
     ours = run("ddim", denoiser(network, MIXTURE, TARGETS[target](MIXTURE)), Latent(z, None), steps)
     assert_same(ours, reference, 2e-5)
 
@@ -207,13 +208,9 @@ chains = st.sets(st.integers(1, T), min_size=1, max_size=8).map(lambda chosen: [
 @given(chains, st.booleans())
 def test_ddim_with_all_of_the_noise_is_ancestral_with_the_lower_variance(steps: list[int], clamp: bool) -> None:
     z = normal(2, dtype=torch.float64)
-
-    def denoise(z: Tensor, t: int) -> Tensor:
-        return 0.7 * torch.tanh(z + t / T)
-
     noises = [normal(2, 1 + t, torch.float64) for t in steps]
-    ours = run("ddim", denoise, Latent(z, None), steps, noises=iter(noises), eta=1.0, clamp=clamp)
-    other = run("ancestral", denoise, Latent(z, None), steps, noises=iter(noises), variance="lower", clamp=clamp)
+    ours = run("ddim", bounded, Latent(z, None), steps, noises=iter(noises), eta=1.0, clamp=clamp)
+    other = run("ancestral", bounded, Latent(z, None), steps, noises=iter(noises), variance="lower", clamp=clamp)
     assert_same(ours, other, 1e-5)
 
 
@@ -260,8 +257,7 @@ def test_cold_samplers_with_a_perfect_denoiser_return_the_image(
     """And pass through its degradations on the way."""
     model = degradation_called(degradation)
     steps = [*sorted(chosen, reverse=True), 0]
-    x = torch.rand(3, 1, 8, 8, generator=torch.Generator().manual_seed(0)) - 0.5
-    source = model.draw_source(3, torch.Generator().manual_seed(1), "test")
+    x, source = pictures(3), model.draw_source(3, stream(1), "test")
     chain = [model.degrade(x, torch.full((3,), t), source) for t in steps]
     trajectory = run(sampler, lambda z, t: x, Latent(chain[0], source), steps, model)
     assert torch.equal(trajectory[-1], x)
@@ -284,18 +280,15 @@ def test_direct_denoises_once() -> None:
 def test_the_cold_updates_are_those_of_the_paper(chosen: set[int]) -> None:
     steps = [*sorted(chosen, reverse=True), 0]
 
-    def denoise(z: Tensor, t: int) -> Tensor:
-        return torch.tanh(z + t)
-
     def degrade(x: Tensor, t: int) -> Tensor:
         return ZOOM.degrade(x, torch.full((len(x),), t), None)
 
-    start = torch.rand(2, 1, 8, 8, generator=torch.Generator().manual_seed(0))
-    naive = run("cold_naive", denoise, Latent(start, None), steps, ZOOM)
-    improved = run("cold_improved", denoise, Latent(start, None), steps, ZOOM)
+    start = pictures(2) + 0.5
+    naive = run("cold_naive", bounded, Latent(start, None), steps, ZOOM)
+    improved = run("cold_improved", bounded, Latent(start, None), steps, ZOOM)
     for k, (t, s) in enumerate(pairwise(steps)):
-        assert torch.equal(naive[k + 1], degrade(denoise(naive[k], t), s))
-        x = denoise(improved[k], t)
+        assert torch.equal(naive[k + 1], degrade(bounded(naive[k], t), s))
+        x = bounded(improved[k], t)
         torch.testing.assert_close(improved[k + 1], improved[k] - degrade(x, t) + degrade(x, s))
 
 
@@ -347,18 +340,18 @@ POINTS = torch.stack(STRIPES).view(4, *SHAPE) - 0.5
     ids=str,
 )
 @pytest.mark.parametrize("count", [200, 50])
-@pytest.mark.parametrize("schedule", ["linear", "cosine"])
+@pytest.mark.parametrize(
+    "schedule",
+    [Choice(name="linear", beta_min=1e-4, beta_max=0.1), Choice(name="cosine", beta_max=0.1)],
+    ids=lambda choice: choice.name,
+)
 def test_the_exact_denoiser_leads_to_the_points(
-    sampler: str, options: dict[str, Any], count: int, schedule: str
+    sampler: str, options: dict[str, Any], count: int, schedule: Choice
 ) -> None:
-    choice = {
-        "linear": Choice(name="linear", beta_min=1e-4, beta_max=0.1),
-        "cosine": Choice(name="cosine", beta_max=0.1),
-    }[schedule]
-    degradation = GaussianNoise(shape=SHAPE, steps=200, schedule=choice)
+    degradation = GaussianNoise(shape=SHAPE, steps=200, schedule=schedule)
     # In fewer steps "upper" leaves so much noise before the last that a sample can stand between two points.
-    z, stream = normal(400, 1), torch.Generator().manual_seed(9)
-    noises = iter(lambda: torch.randn(z.shape, generator=stream), None)
+    z, generator = normal(400, 1), stream(9)
+    noises = iter(lambda: torch.randn(z.shape, generator=generator), None)
     denoise = posterior_mean(POINTS, degradation.alpha_bar)
     end = run(sampler, denoise, Latent(z, z), subsequence(200, count), degradation, noises, **options)[-1]
     distance, nearest = torch.cdist(end.flatten(1), POINTS.flatten(1)).min(1)

@@ -1,6 +1,7 @@
 import numpy as np
 import pytest
 import torch
+from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
@@ -79,16 +80,8 @@ def test_cosine_follows_the_squared_cosine_until_it_is_clipped(s: float, steps: 
     np.testing.assert_allclose(alpha_bars(beta).numpy()[: free + 1], (f / f[0])[: free + 1], rtol=1e-9)
 
 
-def test_alpha_bar_is_recomputed_after_the_clip() -> None:
-    free, clipped = (alpha_bars(schedule("cosine", 1000, beta_max=top)) for top in (0.999, 0.02))
-    assert clipped[-1] > 100 * free[-1]
-    torch.testing.assert_close(1 - clipped[-1] / clipped[-2], torch.tensor(0.02, dtype=torch.float64))
-
-
 @pytest.mark.parametrize("steps", [10, 100, 1000])
 def test_linear_agrees_with_diffusers(steps: int) -> None:
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
     reference = DDPMScheduler(steps, beta_start=1e-4, beta_end=0.02, beta_schedule="linear")
     ours = schedule("linear", steps, beta_min=1e-4, beta_max=0.02)
     torch.testing.assert_close(ours.float(), reference.betas, rtol=1e-6, atol=1e-9)
@@ -96,25 +89,18 @@ def test_linear_agrees_with_diffusers(steps: int) -> None:
     torch.testing.assert_close(alpha_bars(ours)[1:].float(), reference.alphas_cumprod, rtol=1e-4, atol=0)
 
 
-@pytest.mark.parametrize("steps", [10, 100, 1000])
-def test_cosine_agrees_with_diffusers(steps: int) -> None:
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
-    reference = DDPMScheduler(steps, beta_schedule="squaredcos_cap_v2")
-    ours = schedule("cosine", steps, s=0.008, beta_max=0.999)
+@pytest.mark.parametrize(
+    ("steps", "clip", "atol"),
+    [(10, {}, 1e-9), (100, {}, 1e-9), (1000, {}, 1e-9), (1000, {"beta_max": 0.1}, 0), (1000, {"beta_max": 0.02}, 0)],
+)
+def test_cosine_agrees_with_diffusers_by_default_and_with_the_clips_of_the_seeds(
+    steps: int, clip: dict[str, float], atol: float
+) -> None:
+    free = DDPMScheduler(steps, beta_schedule="squaredcos_cap_v2")
+    reference = DDPMScheduler(steps, trained_betas=free.betas.clamp(max=clip.get("beta_max")).numpy()) if clip else free
+    ours = schedule("cosine", steps, **clip)
     torch.testing.assert_close(ours.float(), reference.betas, rtol=1e-5, atol=1e-8)
-    torch.testing.assert_close(alpha_bars(ours)[1:].float(), reference.alphas_cumprod, rtol=1e-3, atol=1e-9)
-
-
-@pytest.mark.parametrize("beta_max", [0.1, 0.02])
-def test_the_clips_of_the_seeds_agree_with_diffusers(beta_max: float) -> None:
-    from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
-
-    free = DDPMScheduler(1000, beta_schedule="squaredcos_cap_v2")
-    reference = DDPMScheduler(1000, trained_betas=free.betas.clamp(max=beta_max).numpy())
-    ours = schedule("cosine", 1000, beta_max=beta_max)
-    torch.testing.assert_close(ours.float(), reference.betas, rtol=1e-5, atol=1e-8)
-    torch.testing.assert_close(alpha_bars(ours)[1:].float(), reference.alphas_cumprod, rtol=1e-3, atol=0)
+    torch.testing.assert_close(alpha_bars(ours)[1:].float(), reference.alphas_cumprod, rtol=1e-3, atol=atol)
 
 
 def test_the_defaults_of_cosine_are_those_of_the_paper() -> None:

@@ -6,15 +6,13 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
-from study_fixtures import SHAPE, SmallStudy
+from study_fixtures import SHAPE, SmallStudy, erased, noised
 from torch import Tensor
 
 from thaw.choices import find, options
-from thaw.diffusion.degradations.erase import Erase
-from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
 from thaw.errors import ThawError
 from thaw.params import Choice
-from thaw.studies._gaussian import SCHEDULES, NoiseProcess
+from thaw.studies._base.schedules import SCHEDULES, NoiseProcess
 from thaw.studies.augmentation import augmentation
 from thaw.studies.exact_denoiser import exact_denoiser, hits, sample_exactly
 from thaw.studies.trivial_losses import losses, trivial_losses
@@ -24,17 +22,13 @@ COARSE = NoiseProcess(steps=60, schedule=Choice(name="constant", beta=0.4))
 SHORT = NoiseProcess(steps=60, schedule=Choice(name="constant", beta=0.002))
 
 
-def study(count: int = 40) -> SmallStudy:
-    return SmallStudy(FINE.degradation(SHAPE, "fine"), latent="normal", count=count)
+def study(steps: int = 6) -> SmallStudy:
+    return noised(FINE.degradation(SHAPE, "fine"), count=40, steps=steps)
 
 
 def points(count: int, distance: float, seed: int = 0) -> Tensor:
     """Points at least about `distance` from each other."""
     return distance * torch.randn(count, 1, 3, 3, generator=torch.Generator().manual_seed(seed))
-
-
-def noise(shape: tuple[int, ...]) -> GaussianNoise:
-    return GaussianNoise(shape=shape, steps=FINE.steps, schedule=FINE.schedule)  # type: ignore[arg-type]
 
 
 # Where samples fall
@@ -77,7 +71,7 @@ def test_fine_steps_from_pure_noise_draw_each_of_the_points_equally_often(varian
 @pytest.mark.parametrize("variance", ["lower", "upper"])
 def test_one_point_is_sampled_whatever_the_start(variance: str) -> None:
     data = points(1, 1.0)
-    samples = sample_exactly(data, noise((1, 3, 3)), 5, 7, variance)  # type: ignore[arg-type]
+    samples = sample_exactly(data, FINE.degradation((1, 3, 3), "fine"), 5, 7, variance)  # type: ignore[arg-type]
     torch.testing.assert_close(samples, data.expand(5, -1, -1, -1))
 
 
@@ -115,18 +109,9 @@ def test_coarse_steps_miss_the_data() -> None:
 
 
 def test_samples_on_the_data_are_training_images_in_the_pictures() -> None:
-    small = study()
-    outcome = exact_denoiser(small, schedules={"fine": FINE}, points=15, steps=())
-    small.params = small.params.model_copy(
-        update={
-            "budget": small.params.budget.model_copy(
-                update={"sample": small.params.budget.sample.model_copy(update={"steps": 60})}
-            )
-        }
-    )
-    whole = exact_denoiser(small, schedules={"fine": FINE}, points=15, steps=())
-    known = small.train_images(15)
-    for strip in (outcome.strips[0], *whole.strips):
+    few, whole = (exact_denoiser(study(n), schedules={"fine": FINE}, points=15, steps=()) for n in (6, 60))
+    known = study().train_images(15)
+    for strip in (few.strips[0], *whole.strips):
         assert torch.cdist(strip.images.flatten(1), known.flatten(1)).amin(1).max() < 0.05
     assert whole.table[1]["off_data"] == whole.table[1]["off_data_T"] == 0
 
@@ -139,7 +124,7 @@ def test_the_coordinates_of_points_keep_their_samples() -> None:
     torch.testing.assert_close(data.flatten(1) @ basis.T, flat)
     counts = []
     for known, shape in ((flat[:, :, None, None], (9, 1, 1)), (data, (4, 1, 1))):
-        samples = sample_exactly(known, noise(shape), 600, 10, "lower").flatten(1)
+        samples = sample_exactly(known, FINE.degradation(shape, "fine"), 600, 10, "lower").flatten(1)
         counts.append(torch.bincount(torch.cdist(samples, known.flatten(1)).argmin(1), minlength=4).numpy())
     assert stats.chi2_contingency(np.array(counts)).pvalue > 0.001
 
@@ -149,7 +134,7 @@ def test_the_coordinates_of_points_keep_their_samples() -> None:
 
 @pytest.mark.parametrize("t", [1, 10, 30, 60])
 def test_losses_are_what_predictors_cost_on_average(t: int) -> None:
-    degradation = noise(SHAPE)
+    degradation = FINE.degradation(SHAPE, "fine")
     stream = torch.Generator().manual_seed(t)
     x = torch.rand(2000, *SHAPE, generator=stream) - 0.3
     epsilon = torch.randn(x.shape, generator=stream)
@@ -201,17 +186,8 @@ def test_schedules_are_read_and_checked(name: str) -> None:
         function(study(), schedules=wrong)
 
 
-def test_every_entry_of_a_table_or_of_curves_has_the_same_columns() -> None:
-    for outcome in (
-        exact_denoiser(study(), schedules={"fine": FINE}, points=10, steps=(2,)),
-        trivial_losses(study(), schedules={"fine": FINE}),
-    ):
-        for rows in (outcome.table, outcome.curves):
-            assert len({tuple(row) for row in rows}) == 1
-
-
 def test_no_augmentation_moves_nothing_and_more_moves_more() -> None:
-    study = SmallStudy(Erase(shape=SHAPE), latent="normal", target="adversarial", count=30)
+    study = erased(target="adversarial", count=30)
     outcome = augmentation(study)
     assert [row["p"] for row in outcome.table] == [0, 0.2, 0.5, 0.8, 1]
     distances = [row["distance"] for row in outcome.table]
@@ -221,8 +197,3 @@ def test_no_augmentation_moves_nothing_and_more_moves_more() -> None:
     for original, strip in zip(originals, outcome.strips, strict=True):
         assert torch.equal(strip.images[0], original)
         assert not torch.equal(strip.images[1], original)
-
-
-def test_augmentation_of_images_without_labels_has_no_classes() -> None:
-    study = SmallStudy(Erase(shape=SHAPE), latent="normal", target="adversarial", labelled=False)
-    assert "class_preservation" not in augmentation(study).table[0]

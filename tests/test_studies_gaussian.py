@@ -1,33 +1,24 @@
 import math
-from collections.abc import Callable
 
 import pytest
 import torch
-from study_fixtures import HALF_RANGE, SHAPE, SmallStudy
+from image_fixtures import noise
+from study_fixtures import HALF_RANGE, SHAPE, SmallStudy, noised, zoomed
 from torch import Tensor, nn
 
-from thaw.choices import find, options
-from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
-from thaw.diffusion.degradations.zoom import Zoom
+from thaw.choices import find
+from thaw.degradations.gaussian_noise import GaussianNoise
 from thaw.diffusion.denoising import Denoise, posterior_mean
 from thaw.errors import ThawError
-from thaw.model import Model
 from thaw.params import Choice
-from thaw.studies._study import Outcome
+from thaw.studies._base.study import Outcome
 from thaw.studies.clamping import clamping, share_outside
 from thaw.studies.predicted_noise import correlation, predict_noise, predicted_noise
 from thaw.studies.sampling_steps import sampling_steps
 from thaw.studies.terminal_mismatch import terminal_mismatch
 
-LINEAR = GaussianNoise(shape=SHAPE, steps=60, schedule=Choice(name="linear", beta_min=1e-3, beta_max=0.2))
+LINEAR = noise(SHAPE, 60, 1e-3, 0.2)
 SHORT = GaussianNoise(shape=SHAPE, steps=60, schedule=Choice(name="constant", beta=0.01))
-STUDIES = ["sampling_steps", "clamping", "terminal_mismatch", "predicted_noise"]
-
-
-def study(degradation: GaussianNoise = LINEAR, denoise: Denoise | None = None, **given: object) -> SmallStudy:
-    return SmallStudy(
-        degradation, latent="normal", sampler="ancestral", target="noise", denoise=denoise, **given  # type: ignore
-    )  # fmt: skip
 
 
 def watching(denoise: Denoise, seen: list[tuple[int, Tensor]]) -> Denoise:
@@ -42,7 +33,7 @@ def watching(denoise: Denoise, seen: list[tuple[int, Tensor]]) -> Denoise:
 
 
 def test_every_sampler_gives_the_only_image_there_is_in_any_number_of_steps() -> None:
-    small = study()
+    small = noised(LINEAR)
     point = small.train_images(1)
     small.denoise = posterior_mean(point, LINEAR.alpha_bar)
     outcome = sampling_steps(small, steps=(1, 3))
@@ -53,7 +44,7 @@ def test_every_sampler_gives_the_only_image_there_is_in_any_number_of_steps() ->
 
 def test_steps_are_at_most_the_budget_s_and_samplers_share_their_latents() -> None:
     seen: list[tuple[int, Tensor]] = []
-    outcome = sampling_steps(study(denoise=watching(lambda z, t: 0.1 * z, seen)), steps=(2, 4, 40))
+    outcome = sampling_steps(noised(LINEAR, denoise=watching(lambda z, t: 0.1 * z, seen)), steps=(2, 4, 40))
     assert [(row["sampler"], row["steps"]) for row in outcome.curves] == [
         (sampler, steps)
         for sampler in ("ancestral, lower", "ancestral, upper", "ddim", "ddim, no clamp")
@@ -76,7 +67,7 @@ def test_the_share_outside_is_that_of_values_beyond_the_range() -> None:
 
 
 def test_only_without_the_clamp_are_pixels_outside_the_range() -> None:
-    outcome = clamping(study(denoise=lambda z, t: torch.full_like(z, 0.8)), steps=4)
+    outcome = clamping(noised(LINEAR, denoise=lambda z, t: torch.full_like(z, 0.8)), steps=4)
     assert [row["sampler"] for row in outcome.table] == [
         f"{sampler}, {clamp}"
         for sampler in ("ancestral, lower", "ancestral, upper", "ddim")
@@ -88,7 +79,7 @@ def test_only_without_the_clamp_are_pixels_outside_the_range() -> None:
 
 
 def test_a_clamp_changes_nothing_where_the_estimate_stays_in_the_range() -> None:
-    outcome = clamping(study(denoise=lambda z, t: 0.4 * torch.tanh(z)), steps=5)
+    outcome = clamping(noised(LINEAR, denoise=lambda z, t: 0.4 * torch.tanh(z)), steps=5)
     for with_clamp, without in zip(outcome.strips[::2], outcome.strips[1::2], strict=True):
         assert torch.equal(with_clamp.images, without.images)
     assert outcome.table[0]["steps"] == 5
@@ -99,7 +90,7 @@ def test_a_clamp_changes_nothing_where_the_estimate_stays_in_the_range() -> None
 
 def starts_of(degradation: GaussianNoise, count: int = 40) -> tuple[SmallStudy, Outcome, list[Tensor]]:
     seen: list[tuple[int, Tensor]] = []
-    small = study(degradation, watching(lambda z, t: 0.3 * torch.tanh(z), seen), count=count)
+    small = noised(degradation, denoise=watching(lambda z, t: 0.3 * torch.tanh(z), seen), count=count)
     outcome = terminal_mismatch(small)
     return small, outcome, [z for t, z in seen if t == degradation.steps]
 
@@ -142,19 +133,11 @@ class Constant(nn.Module):
         return self.level.expand_as(z)
 
 
-class Twofold(SmallStudy):
+def twofold(denoise: Denoise, count: int = 20) -> SmallStudy:
     """Before its training the network answers nothing; after it, what `denoise` says."""
-
-    def untrained(self) -> Model:
-        trained, self.denoise = self.denoise, None
-        self.network = Constant(0.0)
-        model = self.model()
-        self.denoise = trained
-        return model
-
-
-def twofold(denoise: Callable[[Tensor, int], Tensor], count: int = 20) -> Twofold:
-    return Twofold(LINEAR, latent="normal", sampler="ancestral", target="noise", denoise=denoise, count=count)
+    study = noised(LINEAR, denoise=denoise, count=count)
+    study.untrained = noised(LINEAR, network=Constant(0.0)).model
+    return study
 
 
 def test_a_perfect_network_predicts_the_noise_and_an_empty_one_nothing() -> None:
@@ -195,7 +178,7 @@ def test_a_network_that_returns_z_is_correlated_with_the_noise_as_far_as_z_is_no
 
 @pytest.mark.parametrize("target", ["noise", "clean", "velocity"])
 def test_the_predicted_noise_is_the_answer_or_what_it_implies(target: str) -> None:
-    small = SmallStudy(LINEAR, latent="normal", sampler="ancestral", target=target, network=Constant(0.2))
+    small = noised(LINEAR, target=target, network=Constant(0.2))
     z = small.model().degrade(small.test_images(20), 30)
     a, b = LINEAR.alpha_bar[30].sqrt().item(), (1 - LINEAR.alpha_bar[30]).sqrt().item()
     expected = {"noise": torch.full_like(z, 0.2), "clean": (z - 0.2 * a) / b, "velocity": b * z + 0.2 * a}[target]
@@ -209,45 +192,10 @@ def test_correlation_is_pearson_s_and_none_for_a_constant() -> None:
     assert correlation(torch.full_like(a, 0.3), a) is None
 
 
-# All of them
+# Other variants
 
 
-@pytest.mark.parametrize("name", STUDIES)
+@pytest.mark.parametrize("name", ["sampling_steps", "clamping", "terminal_mismatch", "predicted_noise"])
 def test_a_variant_without_normal_noise_is_refused(name: str) -> None:
-    zoom = SmallStudy(Zoom(shape=SHAPE, steps=6), latent="pixels", sampler="cold_naive")
     with pytest.raises(ThawError, match=rf"the study {name} compares .* variant whose degradation is gaussian_noise"):
-        find("study", name, "studies.trained.s")(zoom)
-
-
-@pytest.mark.parametrize("name", STUDIES)
-def test_images_may_have_colours_and_no_labels(name: str) -> None:
-    shape = (3, 16, 16)
-    noise = GaussianNoise(shape=shape, steps=8, schedule=Choice(name="cosine", beta_max=0.5))
-    small = SmallStudy(noise, latent="normal", sampler="ancestral", target="noise", labelled=False, steps=2, count=4)
-    function = find("study", name, "studies.trained.s")
-    outcome = function(small, **options(function, Choice(name=name), "studies.trained.s"))
-    for rows in (outcome.table, outcome.curves):
-        assert len({tuple(row) for row in rows}) <= 1
-    assert not any(key.startswith("class_") for key in outcome.table[0])
-    assert all(strip.images.shape[1:] == shape and strip.images.isfinite().all() for strip in outcome.strips)
-
-
-@pytest.mark.parametrize(
-    ("name", "wrong", "where"),
-    [
-        ("sampling_steps", {"steps": [5, 0]}, r"steps\.1 is 0"),
-        ("sampling_steps", {"steps": []}, "steps is empty"),
-        ("clamping", {"steps": 0}, "steps is 0"),
-        ("predicted_noise", {"fractions": [0.5, 1.5]}, r"fractions\.1 is 1.5"),
-        ("terminal_mismatch", {"steps": 5}, "steps is not a key"),
-    ],
-)
-def test_options_are_checked(name: str, wrong: dict[str, object], where: str) -> None:
-    function = find("study", name, "studies.trained.s")
-    with pytest.raises(ThawError, match=rf"studies\.trained\.s\.{where}"):
-        options(function, Choice(name=name, **wrong), "studies.trained.s")
-
-
-def test_options_may_be_lists_as_they_stand_in_yaml() -> None:
-    function = find("study", "sampling_steps", "studies.trained.s")
-    assert options(function, Choice(name="sampling_steps", steps=[2, 4]), "s") == {"steps": [2, 4]}
+        find("study", name, "studies.trained.s")(zoomed())

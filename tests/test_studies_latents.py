@@ -2,43 +2,21 @@
 
 import math
 from collections.abc import Callable
-from functools import partial
 
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
-from study_fixtures import SHAPE, SmallStudy, study_params, toy_dataset
+from image_fixtures import noise
+from study_fixtures import SHAPE, blurred, erased, morphed, noised, rows, strips, toy_dataset, zoomed
 from torch import Tensor
 
-from thaw.choices import find, options
-from thaw.data import Dataset
-from thaw.diffusion.degradation import Shape
-from thaw.diffusion.degradations.blur import Blur
-from thaw.diffusion.degradations.erase import Erase
-from thaw.diffusion.degradations.gaussian_noise import GaussianNoise
-from thaw.diffusion.degradations.morph import Morph
-from thaw.diffusion.degradations.zoom import Zoom
 from thaw.diffusion.denoising import posterior_mean
-from thaw.errors import ThawError
-from thaw.params import Choice, VariantStudy
-from thaw.studies._study import Outcome, Row
+from thaw.params import Choice
 from thaw.studies.blur_latents import TRUE, blur_latents, spatial_rms
 from thaw.studies.latent_interpolation import latent_interpolation, slerp
 from thaw.studies.morph_latents import morph_latents
 from thaw.studies.zoom_sampling import with_noise, zoom_sampling
-
-LINEAR = Choice.model_validate({"name": "linear", "beta_min": 1e-3, "beta_max": 0.4})
-
-
-class ToyMorph(Morph):
-    """A morph into the toy images, which stand for another data set."""
-
-    def __init__(self, shape: Shape = SHAPE) -> None:
-        super().__init__(shape=shape, data=study_params(shape=shape).data, steps=6, schedule=LINEAR)
-
-    def _read(self) -> Dataset:
-        return toy_dataset(self.shape)
 
 
 def scaled(factor: float) -> Callable[[Tensor, int], Tensor]:
@@ -46,66 +24,11 @@ def scaled(factor: float) -> Callable[[Tensor, int], Tensor]:
     return lambda z, t: factor * z
 
 
-def rows(outcome: Outcome) -> dict[str, Row]:
-    return {next(iter(row.values())): row for row in outcome.table}
-
-
-def strips(outcome: Outcome) -> dict[str, Tensor]:
-    return {strip.label: strip.images for strip in outcome.strips}
-
-
-# Any of them
-
-STUDIES: dict[str, Callable[..., SmallStudy]] = {
-    "morph_latents": lambda shape, **to: SmallStudy(ToyMorph(shape), latent="image", sampler="cold_improved", **to),
-    "zoom_sampling": lambda shape, **to: SmallStudy(
-        Zoom(shape=shape, steps=6), latent="pixels", sampler="cold_naive", **to
-    ),
-    "blur_latents": lambda shape, **to: SmallStudy(
-        Blur(shape=shape, steps=6), latent="gaussian", sampler="cold_improved", **to
-    ),
-    "latent_interpolation": lambda shape, **to: SmallStudy(Erase(shape=shape), latent="normal", **to),
-}
-
-
-@pytest.mark.parametrize("name", STUDIES)
-@pytest.mark.parametrize(("shape", "labelled"), [(SHAPE, True), ((3, 16, 16), False)])
-def test_a_study_has_one_table_and_strips_of_one_shape(name: str, shape: Shape, labelled: bool) -> None:
-    outcome = find("study", name, "studies")(STUDIES[name](shape, labelled=labelled))
-    assert len(outcome.table) <= 12
-    assert len({tuple(row) for row in outcome.table}) == 1
-    assert len(rows(outcome)) == len(outcome.table)
-    assert labelled or "class_0" not in outcome.table[0]
-    assert all(value is None or isinstance(value, str) or math.isfinite(value) for row in outcome.table
-               for value in row.values())  # fmt: skip
-    assert all(strip.images.shape == (len(outcome.strips[0].images), *shape) for strip in outcome.strips)
-    assert len(outcome.strips) <= 12
-
-
-@pytest.mark.parametrize(
-    ("name", "given_options", "wrong"),
-    [
-        ("morph_latents", {"noise": [0.1], "sources": [3]}, {"noise": [-0.1]}),
-        ("zoom_sampling", {"latent_noise": [], "step_noise": [1]}, {"step_noise": [0.0]}),
-        ("blur_latents", {"noise": [0.1, 0.2]}, {"noise": 0.1}),
-        ("latent_interpolation", {"pairs": 2, "images": 5}, {"images": 2}),
-    ],
-)
-def test_options_are_those_of_params_yaml(name: str, given_options: Row, wrong: Row) -> None:
-    def chosen(options: Row) -> VariantStudy:
-        return VariantStudy.model_validate({"name": name, "variant": "studied", **options})
-
-    function = find("study", name, "studies")
-    assert options(function, chosen(given_options), "studies.x").items() >= given_options.items()
-    with pytest.raises(ThawError, match=f"studies.x.{next(iter(wrong))}"):
-        options(function, chosen(wrong), "studies.x")
-
-
 # Morph
 
 
 def test_noise_moves_the_samples_in_proportion_and_no_noise_not_at_all() -> None:
-    study = SmallStudy(ToyMorph(), latent="image", denoise=scaled(0.3))
+    study = morphed(denoise=scaled(0.3))
     found = rows(morph_latents(study, noise=(0.01, 0.1, 0.2), sources=(2,)))
     assert found["image"]["distance"] == 0
     # The same noise on the same images: z moves by lambda and the sample by 0.3 of it.
@@ -117,7 +40,7 @@ def test_noise_moves_the_samples_in_proportion_and_no_noise_not_at_all() -> None
 
 
 def test_no_noise_is_plain_sampling() -> None:
-    study = SmallStudy(ToyMorph(), latent="image", sampler="cold_improved")
+    study = morphed(sampler="cold_improved")
     plain = study.model().sample(study.count)
     outcome = morph_latents(study, noise=(0.1,), sources=(2,))
     assert torch.equal(strips(outcome)["image"], plain[:8])
@@ -126,7 +49,7 @@ def test_no_noise_is_plain_sampling() -> None:
 
 @pytest.mark.parametrize("count", [2, 10])
 def test_the_mean_of_sources_has_a_fraction_of_their_variance(count: int) -> None:
-    study = SmallStudy(ToyMorph(), latent="image", denoise=scaled(1))
+    study = morphed(denoise=scaled(1))
     drawn = strips(morph_latents(study, sources=(count,)))
     ratio = drawn[f"mean of {count}"].var() / drawn["image"].var()
     assert ratio.item() == pytest.approx(1 / count, rel=0.2)
@@ -153,13 +76,13 @@ def test_a_noisy_denoiser_sees_fresh_noise_of_its_level(level: float, t: int) ->
 
 
 def test_noise_while_sampling_changes_only_what_the_network_sees() -> None:
-    blind = SmallStudy(Zoom(shape=SHAPE, steps=6), latent="pixels", sampler="cold_naive", denoise=scaled(0))
+    blind = zoomed(denoise=scaled(0))
     drawn = strips(zoom_sampling(blind))
     assert torch.equal(drawn["centres, 0.1 noise at each step"], drawn["centres"])
 
 
 def test_noise_while_sampling_grows_with_its_level_from_the_same_centres() -> None:
-    study = SmallStudy(Zoom(shape=SHAPE, steps=6), latent="pixels", denoise=scaled(1))
+    study = zoomed(sampler="direct", denoise=scaled(1))
     drawn = strips(zoom_sampling(study))
     plain = study.model(latent=Choice(name="centres")).draw_latents(8).z
     assert torch.equal(drawn["centres"], plain)
@@ -180,19 +103,19 @@ def test_the_spatial_rms_is_about_the_mean_of_each_image() -> None:
 
 
 def test_uniform_latents_vary_by_their_noise_alone_and_gaussian_ones_as_the_blurred_images() -> None:
-    study = SmallStudy(Blur(shape=SHAPE, steps=6), latent="gaussian", sampler="cold_improved", count=40)
+    study = blurred(count=40)
     outcome = blur_latents(study, noise=(0.02,))
     found = {name: row["spatial_rms"] for name, row in rows(outcome).items()}
-    blurred = study.model().degrade(study.test_images(40), 6)
+    degraded = study.model().degrade(study.test_images(40), 6)
     assert found["level"] == 0
     # Noise has one mean in 144 taken away.
     assert found["level + 0.02 noise"] == pytest.approx(0.02 * math.sqrt(143 / 144), rel=0.03)
-    assert found[TRUE] == pytest.approx((blurred - blurred.mean((2, 3), keepdim=True)).square().mean().sqrt().item())
+    assert found[TRUE] == pytest.approx((degraded - degraded.mean((2, 3), keepdim=True)).square().mean().sqrt().item())
     assert found["gaussian"] == pytest.approx(found[TRUE], rel=0.2)
 
 
 def test_true_latents_are_restored_and_drawn_ones_sampled() -> None:
-    study = SmallStudy(Blur(shape=SHAPE, steps=6), latent="level", sampler="cold_improved")
+    study = blurred(latent="level")
     drawn = strips(blur_latents(study))
     assert torch.equal(drawn[TRUE], study.model().reconstruct(study.test_images(20), 6)[:8])
     assert torch.equal(drawn["level"], study.model().sample(20)[:8])
@@ -219,26 +142,22 @@ def test_slerp_begins_and_ends_at_its_ends_to_the_bit() -> None:
 
 
 def test_a_linear_path_through_a_linear_generator_is_even() -> None:
-    study = SmallStudy(Erase(shape=SHAPE), latent="normal", denoise=scaled(0.1))
+    study = erased(denoise=scaled(0.1))
     for row in latent_interpolation(study, pairs=3).table:
         assert row["neighbours"] * 8 == pytest.approx(row["ends"], rel=1e-5)
         assert row["largest_share"] == pytest.approx(1 / 8, rel=1e-5)
 
 
 def test_what_does_not_change_has_no_largest_step() -> None:
-    study = SmallStudy(Erase(shape=SHAPE), latent="normal", denoise=scaled(0))
+    study = erased(denoise=scaled(0))
     assert latent_interpolation(study, pairs=1).table[0]["largest_share"] is None
 
 
 @pytest.mark.parametrize("kind", ["gan", "ddpm"])
 def test_the_ends_of_a_path_are_plain_samples(kind: str) -> None:
-    noise = GaussianNoise(shape=SHAPE, steps=12, schedule=LINEAR)
-    exact = posterior_mean(toy_dataset().to_range(toy_dataset().train.pixels[:4]), noise.alpha_bar)
-    build = {
-        "gan": partial(SmallStudy, Erase(shape=SHAPE), sampler="direct"),
-        "ddpm": partial(SmallStudy, noise, sampler="ancestral", denoise=exact),
-    }[kind]
-    study = build(latent="normal")
+    diffusion = noise(SHAPE, 12, 1e-3, 0.4)
+    exact = posterior_mean(toy_dataset().to_range(toy_dataset().train.pixels[:4]), diffusion.alpha_bar)
+    study = erased() if kind == "gan" else noised(diffusion, target="clean", denoise=exact)
     sampler = Choice(name="direct" if kind == "gan" else "ddim")
     plain = study.model(sampler=sampler).sample(6)
     paths = torch.stack([strip.images for strip in latent_interpolation(study, pairs=3).strips])
