@@ -42,10 +42,12 @@ def _here() -> Artifacts:
 
 
 def _checked() -> Artifacts:
-    """The project, once all of its parameters are known to go together."""
+    """The project, once all of its parameters are known to go together, and the precision to be one."""
+    from thaw.core.hardware import device
     from thaw.variant import check
 
     artifacts = _here()
+    device()
     check(read_params(artifacts.params))
     return artifacts
 
