@@ -11,8 +11,8 @@ from PIL import Image
 
 from thaw.choices import create, find
 from thaw.core.hardware import PRECISION, PRECISIONS
-from thaw.diffusion.degradation import Degradation, Shape
-from thaw.params import Choice, Data
+from thaw.diffusion.degradation import Degradation
+from thaw.params import Choice, Data, Shape
 
 pytest_plugins = ["pipeline_fixtures"]
 

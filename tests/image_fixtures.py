@@ -4,8 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from thaw.degradations.gaussian_noise import GaussianNoise
-from thaw.diffusion.degradation import Shape
-from thaw.params import Choice
+from thaw.params import Choice, Shape
 
 
 def stream(seed: int = 0) -> torch.Generator:

@@ -13,14 +13,14 @@ from thaw.degradations.blur import Blur
 from thaw.degradations.erase import Erase
 from thaw.degradations.morph import Morph
 from thaw.degradations.zoom import Zoom
-from thaw.diffusion.degradation import Degradation, Shape
+from thaw.diffusion.degradation import Degradation
 from thaw.diffusion.denoising import Denoise
 from thaw.diffusion.objectives import TARGETS
 from thaw.evaluation.classifier import FeatureNetwork, features
 from thaw.evaluation.frechet import Moments, moments
 from thaw.model import Model
 from thaw.networks.cnn import Cnn
-from thaw.params import Choice, Params
+from thaw.params import Choice, Params, Shape
 from thaw.results.layout import Artifacts
 from thaw.studies._base.study import Outcome, Row, Study
 from thaw.variant import build_sampling

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from thaw.core.cost import parameters
-from thaw.diffusion.degradation import Shape
 from thaw.evaluation.architecture import TIME, Block, blocks
-from thaw.params import read_params
+from thaw.params import Shape, read_params
 from thaw.variant import build_network
 
 PARAMS = read_params(Path(__file__).parents[1] / "params.yaml")

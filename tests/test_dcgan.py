@@ -5,11 +5,11 @@ from torch import nn
 
 from thaw.core.cost import multiply_adds
 from thaw.degradations.erase import Erase
-from thaw.diffusion.degradation import Degradation, Shape
+from thaw.diffusion.degradation import Degradation
 from thaw.diffusion.objectives import Adversarial
 from thaw.errors import ThawError
 from thaw.networks.dcgan import Dcgan
-from thaw.params import Choice, Data, Sample, Train
+from thaw.params import Choice, Data, Sample, Shape, Train
 from thaw.samplers.direct import direct
 from thaw.variant import build_degradation, build_network, build_sampling, build_target
 

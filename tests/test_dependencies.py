@@ -171,6 +171,14 @@ def test_the_report_imports_no_torch() -> None:
         assert "from torch" not in text, f"{module} imports torch"
 
 
+def test_packages_import_one_another_in_one_direction() -> None:
+    above: dict[str, set[str]] = {}
+    for path in (ROOT / "src" / "thaw").rglob("*/*.py"):
+        module = ".".join(path.relative_to(ROOT / "src").with_suffix("").parts).removesuffix(".__init__")
+        above.setdefault(module.split(".")[1], set()).update(name.split(".")[1] for name in imports(module))
+    assert not [(a, b) for a in above for b in above[a] if a < b and a in above.get(b, set())]
+
+
 # What plain DVC says of an edit
 
 

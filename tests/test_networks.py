@@ -10,9 +10,8 @@ from torch import nn
 
 from thaw.choices import create, find, names
 from thaw.core.layers import Float32Conv2d, LayerNorm, TimeFeatures
-from thaw.diffusion.degradation import Shape
 from thaw.networks.cnn import Cnn
-from thaw.params import Choice
+from thaw.params import Choice, Shape
 
 # A generator has no time and reads another latent; its tests are in test_dcgan.py.
 NETWORKS = [

@@ -8,9 +8,8 @@ from image_fixtures import noise
 from study_fixtures import SHAPE, SmallStudy, blurred, erased, morphed, noised, rows, zoomed
 
 from thaw.choices import find, names, options
-from thaw.diffusion.degradation import Shape
 from thaw.errors import ThawError
-from thaw.params import Choice, VariantStudy
+from thaw.params import Choice, Shape, VariantStudy
 from thaw.studies._base.study import Row
 
 

@@ -22,6 +22,9 @@ RENAMED = {"data.size": "data.pixels"}
 """Keys of earlier versions of thaw."""
 VARIANT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
+Shape = tuple[int, int, int]
+"""(C, H, W) of an image."""
+
 
 class Strict(BaseModel):
     """A block of params.yaml in which an unknown key is an error, and `"1"` or `true` is no number."""
@@ -58,7 +61,7 @@ class Data(Strict):
     seed: Annotated[int, Field(ge=0)]
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> Shape:
         """(C, H, W) of an image."""
         return (self.channels, self.pixels, self.pixels)
 

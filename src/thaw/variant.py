@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from thaw.choices import create, find, options
-from thaw.diffusion.degradation import Degradation, Mixture, NormalMixture, Shape
+from thaw.diffusion.degradation import Degradation, Mixture, NormalMixture
 from thaw.diffusion.objectives import TARGETS, Target
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE, Data, Params, Sample, Train, suggest
+from thaw.params import PARAMS_FILE, Data, Params, Sample, Shape, Train, suggest
 
 GIVEN_TO_SAMPLERS = ("degradation", "noise", "callback", "half_range")
 GIVEN_TO_LATENTS = ("generator", "images")

@@ -15,7 +15,7 @@ from thaw.results.differences import WORSE, Side, State
 from thaw.results.history import WORKSPACE, Revision, find_revision, forked_from
 from thaw.results.layout import Artifacts
 
-MACHINE = ("device", "precision", "torch")
+MACHINE = ("device", "precision", "torch", "numpy")
 """What is recorded of the machine that a stage ran on."""
 
 

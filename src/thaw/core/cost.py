@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from thaw.diffusion.degradation import Shape
+from thaw.params import Shape
 
 
 def multiply_adds(network: nn.Module, shape: Shape) -> int:

@@ -8,9 +8,8 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from thaw.diffusion.degradation import Shape
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE
+from thaw.params import PARAMS_FILE, Shape
 
 Widths = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
 """The channels of a U-Net at each level, the first at the highest resolution."""

@@ -3,10 +3,10 @@
 import torch
 from torch import Tensor
 
-from thaw.diffusion.degradation import Shape, Steps
+from thaw.diffusion.degradation import Steps
 from thaw.diffusion.linear import Linear, group_means, group_of
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE
+from thaw.params import PARAMS_FILE, Shape
 
 
 class Average(Linear):

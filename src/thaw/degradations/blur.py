@@ -7,10 +7,10 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from thaw.diffusion.degradation import Latent, Shape, Steps
+from thaw.diffusion.degradation import Latent, Steps
 from thaw.diffusion.linear import Separable
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE
+from thaw.params import PARAMS_FILE, Shape
 
 KERNEL_SIZE = 11
 

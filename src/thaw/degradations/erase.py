@@ -6,7 +6,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from thaw.diffusion.degradation import Degradation, Latent, Shape, Split
+from thaw.diffusion.degradation import Degradation, Latent, Split
+from thaw.params import Shape
 
 
 class Erase(Degradation):

@@ -6,8 +6,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from thaw.diffusion.degradation import Shape, Steps
+from thaw.diffusion.degradation import Steps
 from thaw.diffusion.linear import Linear
+from thaw.params import Shape
 
 
 class Fade(Linear):

@@ -12,9 +12,9 @@ from torch import Tensor
 from thaw.data import Dataset, read_dataset
 from thaw.data.idx import SHA256
 from thaw.data.torchvision_sets import PREFIX
-from thaw.diffusion.degradation import Latent, Mixture, Shape, Split, Steps
+from thaw.diffusion.degradation import Latent, Mixture, Split, Steps
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE, Choice, Data, suggest
+from thaw.params import PARAMS_FILE, Choice, Data, Shape, suggest
 from thaw.results.layout import find_root
 
 FITTED_IMAGES = 5000

@@ -2,10 +2,10 @@
 
 import torch
 
-from thaw.diffusion.degradation import Shape, Steps
+from thaw.diffusion.degradation import Steps
 from thaw.diffusion.linear import Separable, group_means
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE
+from thaw.params import PARAMS_FILE, Shape
 
 
 class Pixelate(Separable):

@@ -7,9 +7,9 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from thaw.diffusion.degradation import Degradation, Latent, Shape, Steps
+from thaw.diffusion.degradation import Degradation, Latent, Steps
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE
+from thaw.params import PARAMS_FILE, Shape
 
 
 class Zoom(Degradation):

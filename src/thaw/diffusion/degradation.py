@@ -14,9 +14,8 @@ from torch import Tensor
 
 from thaw.diffusion.schedules import alpha_bars, betas
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE, Choice
+from thaw.params import PARAMS_FILE, Choice, Shape
 
-Shape = tuple[int, int, int]
 Steps = Annotated[int, Field(ge=1)]
 SMALLEST_ALPHA_BAR = 1e-30
 """Below it the square root leaves the range in which float32 keeps its precision when divided by."""

@@ -9,7 +9,8 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
-from thaw.diffusion.degradation import Degradation, Latent, Shape
+from thaw.diffusion.degradation import Degradation, Latent
+from thaw.params import Shape
 
 PRECISION = torch.finfo(torch.float32).eps
 FITTED_IMAGES = 10_000

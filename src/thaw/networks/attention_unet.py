@@ -12,7 +12,7 @@ from pydantic import Field
 from torch import Tensor, nn
 
 from thaw.core.layers import Float32Conv2d, Gain, Patch, Widths, check_division
-from thaw.diffusion.degradation import Shape
+from thaw.params import Shape
 
 STEPS = 1000
 """The paper's number of steps: tau = t/T is embedded as its t, whatever T is."""

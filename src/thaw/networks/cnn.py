@@ -4,7 +4,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw.core.layers import Float32Conv2d, LayerNorm, TimeFeatures
-from thaw.diffusion.degradation import Shape
+from thaw.params import Shape
 
 WIDTHS = (16, 32, 32, 16)
 

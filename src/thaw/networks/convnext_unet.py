@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from thaw.core.layers import Float32Conv2d, Gain, Patch, TimeFeatures, Widths, check_division
-from thaw.diffusion.degradation import Shape
+from thaw.params import Shape
 
 EMBEDDING = 128
 

@@ -12,9 +12,8 @@ import torch
 from pydantic import Field
 from torch import Tensor, nn
 
-from thaw.diffusion.degradation import Shape
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE
+from thaw.params import PARAMS_FILE, Shape
 
 SMALLEST, LARGEST = 4, 8
 """Pixels at the lowest resolution; DCGAN has 4."""

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 
 from thaw.degradations.gaussian_noise import GaussianNoise
-from thaw.diffusion.degradation import Shape, Steps
-from thaw.params import Choice, Strict
+from thaw.diffusion.degradation import Steps
+from thaw.params import Choice, Shape, Strict
 
 
 class NoiseProcess(Strict):
