@@ -42,7 +42,7 @@ test: ## Run the linters, the type checker and the tests
 	@.venv/bin/mypy
 	@.venv/bin/pytest -n 2 --dist loadfile --no-loadscope-reorder
 
-bench: ## Measure training against a plain fp32 loop, and what an evaluation costs
+bench: ## Measure what makes training fast against its plain forms, and what an evaluation costs
 	@$(environment) dev
 	@.venv/bin/python benchmarks/throughput.py
 	@.venv/bin/python benchmarks/evaluation.py

@@ -108,9 +108,10 @@ def test_parts_are_told_apart_by_their_whole_name() -> None:
     assert unpack(packed, "c") == {}
 
 
-def test_an_optimizer_goes_on_with_identical_steps(tmp_path: Path) -> None:
+@pytest.mark.parametrize("fused", [False, True])
+def test_an_optimizer_goes_on_with_identical_steps(fused: bool, tmp_path: Path) -> None:
     model = network()
-    optimizer = torch.optim.Adam(model.parameters(), 1e-2)
+    optimizer = torch.optim.Adam(model.parameters(), 1e-2, fused=fused)
     for number in range(5):
         step(model, optimizer, number)
     write_tensors(tmp_path / "a", pack(network=model, optimizer=optimizer))
@@ -120,7 +121,7 @@ def test_an_optimizer_goes_on_with_identical_steps(tmp_path: Path) -> None:
     packed, _ = read_tensors(tmp_path / "a")
     resumed = network()
     resumed.load_state_dict(unpack(packed, "network"))
-    other = torch.optim.Adam(resumed.parameters(), 1e-2)
+    other = torch.optim.Adam(resumed.parameters(), 1e-2, fused=fused)
     load_optimizer(other, unpack(packed, "optimizer"))
     for number in range(5, 25):
         step(resumed, other, number)
@@ -232,6 +233,7 @@ def project(folder: Path, steps: int) -> Path:
         },
         "sample": {"sampler": {"name": "cold_naive"}, "latent": {"name": "pixels"}, "seed": 0},
     }  # fmt: skip
+    classifier = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0}
     params = {
         "threads": 1,
         "data": {
@@ -242,8 +244,8 @@ def project(folder: Path, steps: int) -> Path:
             "profile": "test",
             "train": {"cnn": settings},
             "sample": {
-                "images": 8, "reconstructions": 4, "severities": 2,
-                "milestone_images": 8, "steps": 3, "strip_steps": 3,
+                "images": 8, "reconstructions": 4, "severities": 2, "severity_images": 4, "milestone_images": 8,
+                "milestone_steps": 3, "steps": 3, "steps_with_schedule": 3, "strip_steps": 3,
             },
             "objective": {"test_images": 4, "likelihood_images": 4, "resamples": 20},
             "evaluate": {"resamples": 20},
@@ -253,7 +255,7 @@ def project(folder: Path, steps: int) -> Path:
         "variants": {"tiny": variant},
         "normality": {"images": 4, "draws": 1, "points": 2, "significance": 0.05},
         "evaluation": {
-            "classifier": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0}, "inception": False,
+            "classifier": classifier, "readers": classifier | {"count": 2, "sure": 0.9}, "inception": False,
             "confidence": 0.95,
         },
         "studies": {"trained": {}, "untrained": {}, "compared": {}},

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from image_fixtures import awake, example
 from torch import nn
+from training_fixtures import autocast
 
 from thaw.choices import create, find, names
 from thaw.core.layers import Float32Conv2d, LayerNorm, TimeFeatures
@@ -83,6 +84,23 @@ def test_the_image_is_read_in_float32_under_autocast(choice: Choice, size: int) 
     first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
     with torch.autocast("cpu", torch.bfloat16):
         assert first(torch.randn(1, 1, size, size)).dtype == torch.float32
+
+
+@of_any_network
+def test_a_fused_step_is_the_plain_one(choice: Choice, size: int, precision: str) -> None:
+    """Which takes weights and gradients to lie in memory alike, in channels-last order too."""
+    z, tau = example((1, size, size))
+    after = []
+    for fused in (False, True):
+        network = built(choice, (1, size, size)).to(memory_format=torch.channels_last)
+        optimizer = torch.optim.Adam(network.parameters(), 1e-2, fused=fused)
+        with autocast(precision):
+            loss = network(z, tau).float().square().mean()
+        loss.backward()
+        optimizer.step()
+        after.append(network.state_dict())
+    for name, value in after[0].items():
+        torch.testing.assert_close(after[1][name], value, rtol=1e-5, atol=1e-6)
 
 
 # The cnn

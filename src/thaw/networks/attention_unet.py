@@ -11,18 +11,19 @@ import torch.nn.functional as F
 from pydantic import Field
 from torch import Tensor, nn
 
-from thaw.core.layers import Float32Conv2d, Gain, Patch, Widths, check_division
+from thaw.core.layers import Float32Conv2d, GroupNorm, Patch, Widths, check_division
 from thaw.params import Shape
 
 STEPS = 1000
 """The paper's number of steps: tau = t/T is embedded as its t, whatever T is."""
 FREQUENCIES = 64
+FEW_POSITIONS = 64
 CHANNELS_IN_GROUP = 4
 """As many as the paper's 32 groups have at its least width of 128."""
 
 
-def _norm(channels: int) -> nn.GroupNorm:
-    return nn.GroupNorm(gcd(channels, max(1, min(32, channels // CHANNELS_IN_GROUP))), channels)
+def _norm(channels: int) -> GroupNorm:
+    return GroupNorm(gcd(channels, max(1, min(32, channels // CHANNELS_IN_GROUP))), channels)
 
 
 def _zeroed(convolution: nn.Conv2d) -> nn.Conv2d:
@@ -82,9 +83,17 @@ class Attention(nn.Module):
         """(B, C, H, W) to the same shape."""
         sequence = self.queries_keys_values(self.norm(x)).flatten(2).transpose(1, 2)  # (B, H W, 3 C)
         queries, keys, values = sequence[:, None].chunk(3, dim=-1)
-        h = F.scaled_dot_product_attention(queries, keys, values)  # (B, 1, H W, C)
+        h = attention(queries, keys, values)  # (B, 1, H W, C)
         answer: Tensor = x + self.output(h[:, 0].transpose(1, 2).unflatten(2, x.shape[2:]))
         return answer
+
+
+def attention(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
+    """softmax(Q K^T / sqrt(C)) V of (B, 1, N, C), in the plain form where N is small: fusing it takes longer there."""
+    if queries.shape[2] > FEW_POSITIONS:
+        return F.scaled_dot_product_attention(queries, keys, values)
+    scores = queries @ keys.transpose(2, 3) / queries.shape[3] ** 0.5  # (B, 1, N, N)
+    return scores.softmax(3).to(values.dtype) @ values
 
 
 class Block(nn.Module):
@@ -107,14 +116,14 @@ class AttentionUnet(nn.Module):
     `widths` are the channels at each level, `blocks` the residual blocks at each level going down (going up there is
     one more, as every output going down is joined once), and `patch` the stride of the first convolution: with 2,
     nothing runs at full resolution. Self-attention follows the blocks of images of at most `attention_below` pixels,
-    and always stands in the middle. With `gain`, z times a learned function of time is added to the answer. The
+    and always stands in the middle. The
     paper's network for 32x32 images has widths 128, 256, 256, 256, and dropout, which a network of this size, trained
     for this long, does without. Raises ThawError where the down-sampling does not divide the image size.
     """
 
     def __init__(
         self, *, shape: Shape, key: str = "network", widths: Widths = [32, 64, 128], patch: Patch = 1,  # noqa: B006
-        blocks: Annotated[int, Field(ge=1)] = 2, attention_below: Annotated[int, Field(ge=0)] = 16, gain: bool = False,
+        blocks: Annotated[int, Field(ge=1)] = 2, attention_below: Annotated[int, Field(ge=0)] = 16,
     ) -> None:  # fmt: skip
         super().__init__()
         check_division(widths, patch, shape, key)
@@ -140,7 +149,6 @@ class AttentionUnet(nn.Module):
         self.output = nn.Sequential(_norm(widths[0]), nn.SiLU(),
                                     _zeroed(nn.Conv2d(widths[0], channels * patch**2, 3, padding=1)),
                                     nn.PixelShuffle(patch))  # fmt: skip
-        self.gain = Gain(embedding) if gain else None
 
     def forward(self, z: Tensor, tau: Tensor) -> Tensor:
         """The answer for z (B, C, H, W) at tau = t/T (B,), of the shape of z."""
@@ -160,4 +168,4 @@ class AttentionUnet(nn.Module):
             for block in blocks.children():
                 h = block(torch.cat([h, skips.pop()], dim=1), time)
         answer: Tensor = self.output(h)
-        return answer if self.gain is None else answer + self.gain(z, time)
+        return answer

@@ -14,7 +14,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from thaw.core.layers import Float32Conv2d, Gain, Patch, TimeFeatures, Widths, check_division
+from thaw.core.layers import (
+    DepthwiseConv2d,
+    Float32Conv2d,
+    GroupNorm,
+    Patch,
+    TimeFeatures,
+    Widths,
+    check_division,
+)
 from thaw.params import Shape
 
 EMBEDDING = 128
@@ -25,9 +33,9 @@ class Block(nn.Module):
 
     def __init__(self, ins: int, outs: int, kernel: int) -> None:
         super().__init__()
-        self.depthwise = nn.Conv2d(ins, ins, 7, padding=3, groups=ins)
+        self.depthwise = DepthwiseConv2d(ins, 7)
         self.time = nn.Linear(EMBEDDING, ins)
-        self.norm = nn.GroupNorm(1, ins)
+        self.norm = GroupNorm(1, ins)
         self.expand = nn.Conv2d(ins, 2 * outs, kernel, padding=kernel // 2)
         self.contract = nn.Conv2d(2 * outs, outs, kernel, padding=kernel // 2)
         self.residual = nn.Conv2d(ins, outs, 1) if ins != outs else nn.Identity()
@@ -44,14 +52,13 @@ class ConvnextUnet(nn.Module):
     """Blocks of growing width at falling resolution, then back up with skip connections by concatenation.
 
     `widths` are the channels at each level, `kernel` that of the inner convolutions (seed 001 compares 1, 3 and 5), and
-    `patch` the stride of the first convolution: with 2, no convolution runs at full resolution. With `gain`, z times a
-    learned function of time is added to the answer. Raises ThawError where the down-sampling does not divide the image
-    size.
+    `patch` the stride of the first convolution: with 2, no convolution runs at full resolution. Raises ThawError where
+    the down-sampling does not divide the image size.
     """
 
     def __init__(
         self, *, shape: Shape, key: str = "network", widths: Widths = [32, 64, 128],  # noqa: B006
-        kernel: Literal[1, 3, 5] = 3, patch: Patch = 1, gain: bool = False,
+        kernel: Literal[1, 3, 5] = 3, patch: Patch = 1,
     ) -> None:  # fmt: skip
         super().__init__()
         check_division(widths, patch, shape, key)
@@ -66,7 +73,6 @@ class ConvnextUnet(nn.Module):
         self.up = nn.ModuleList(Block(2 * width, width, kernel) for width in widths[:-1])
         self.output = nn.Conv2d(widths[0], channels * patch**2, 3, padding=1)
         self.shuffle = nn.PixelShuffle(patch)
-        self.gain = Gain(EMBEDDING) if gain else None
 
     def forward(self, z: Tensor, tau: Tensor) -> Tensor:
         """The answer for z (B, C, H, W) at tau = t/T (B,), of the shape of z."""
@@ -81,4 +87,4 @@ class ConvnextUnet(nn.Module):
         for block, grow in zip(reversed(self.up), reversed(self.grow), strict=True):
             h = block(torch.cat([grow(h), skips.pop()], dim=1), time)
         answer: Tensor = self.shuffle(self.output(h))
-        return answer if self.gain is None else answer + self.gain(z, time)
+        return answer

@@ -56,7 +56,7 @@ def train_adversarial(session: Session, network: nn.Module, degradation: Degrada
     critic = network.discriminator().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     network.get_buffer("half_range").fill_(half_range)
     network = network.to(device)
-    optimizer, critic_optimizer = Adam(network.parameters(), rate, BETAS), Adam(critic.parameters(), rate, BETAS)
+    optimizer, critic_optimizer = (Adam(part.parameters(), rate, BETAS, fused=True) for part in (network, critic))
 
     # Go on from the checkpoint, if there is one.
     session.begin(network, critic=critic, optimizer=optimizer, critic_optimizer=critic_optimizer)

@@ -32,13 +32,19 @@ def unpack(packed: dict[str, Tensor], part: str) -> dict[str, Tensor]:
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Tensor]) -> None:
-    """Give an optimizer the state that `pack` took from one like it."""
+    """Give an optimizer the state that `pack` took from one like it.
+
+    It is laid out in memory as its parameter is: a fused step takes that for granted, and would mix up the values.
+    """
     content = optimizer.state_dict()
     content["state"] = {}
     for name, value in state.items():
         index, key = name.split(".", 1)
         content["state"].setdefault(int(index), {})[key] = value
     optimizer.load_state_dict(content)
+    for parameter, values in optimizer.state.items():
+        like = {key: value for key, value in values.items() if value.shape == parameter.shape}
+        values.update({key: torch.empty_like(parameter).copy_(value) for key, value in like.items()})
 
 
 def read_if_of(path: Path, fingerprint: str) -> tuple[dict[str, Tensor], dict[str, Any]] | None:
