@@ -7,12 +7,16 @@ import torch
 from diffusers.schedulers.scheduling_ddpm import DDPMScheduler
 from hypothesis import given
 from hypothesis import strategies as st
+from image_fixtures import awake
 from torch import Tensor, nn
+from training_fixtures import autocast
 
 from thaw.degradations.gaussian_noise import GaussianNoise
 from thaw.degradations.zoom import Zoom
 from thaw.diffusion.denoising import denoiser, posterior_mean, subsequence
-from thaw.diffusion.objectives import TARGETS, losses, variational_weights
+from thaw.diffusion.objectives import TARGETS, Objective, Weighting, losses, variational_weights
+from thaw.diffusion.preconditioning import Preconditioned
+from thaw.networks.cnn import Cnn
 from thaw.params import Choice
 
 PREDICTED = [name for name in TARGETS if name != "adversarial"]  # which has no right answer
@@ -131,6 +135,110 @@ def test_variational_weights_are_the_divergence_of_diffusers_steps() -> None:
     assert weights[0] == 0
     assert weights[1:].mean() == pytest.approx(1)
     torch.testing.assert_close(weights[1:], expected / expected.mean(), rtol=1e-4, atol=0)
+
+
+# What is minimised
+
+
+def inside(target: Any) -> Preconditioned:
+    """A small network inside the best linear estimate, with values in all of its weights."""
+    torch.manual_seed(0)
+    network = Preconditioned(awake(Cnn(shape=SHAPE)), MIXTURE, target)
+    network.fit(0.6 * torch.rand(50, *SHAPE) ** 2 - 0.5)
+    return network
+
+
+def every_step(seed: int = 0) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return example(list(range(1, STEPS + 1)), seed)
+
+
+def objective(network: nn.Module, target: str, weighting: Weighting) -> Objective:
+    return Objective(network, MIXTURE, target_called(target), weighting)
+
+
+@pytest.mark.parametrize("target", ["noise", "clean"])
+def test_uniform_is_the_mean_squared_error_of_the_inner_answer(target: str, precision: str) -> None:
+    x, source, steps, z = every_step()
+    network = inside(target)
+    seen: list[Tensor] = []
+    network.network.register_forward_pre_hook(lambda _, arguments: seen.append(arguments[0]))
+    with torch.no_grad(), autocast(precision):
+        found = objective(network, target, "uniform").losses(network, x, steps, source)
+        output = network(z, steps / STEPS, inner=True)
+    mean, deviation = network.mean.item(), network.deviation.item()
+    alpha_bar = MIXTURE.alpha_bar[steps].view(-1, 1, 1, 1)
+    of_z = (alpha_bar * deviation**2 + 1 - alpha_bar).sqrt()
+    asked = alpha_bar.sqrt() * deviation * source - (1 - alpha_bar).sqrt() * (x - mean) / deviation
+    expected = (output.double() - asked / of_z).square().flatten(1).mean(1)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=1e-6)
+    torch.testing.assert_close(seen[0].double(), (z - alpha_bar.sqrt() * mean) / of_z, rtol=1e-5, atol=1e-6)
+    assert seen[0].dtype == torch.float32, "the degradation runs outside autocast"
+
+
+@pytest.mark.parametrize("target", ["noise", "clean"])
+def test_simple_is_the_error_of_the_target_for_a_preconditioned_network_too(target: str, precision: str) -> None:
+    x, source, steps, _ = every_step()
+    network = inside(target)
+    with torch.no_grad(), autocast(precision):
+        found = objective(network, target, "simple").losses(network, x, steps, source)
+        expected = losses(network, MIXTURE, target_called(target), x, steps, source)
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_simple_keeps_its_digits_where_alpha_bar_is_small() -> None:
+    """The error of the noise, there some 1e-9, would be lost in float32: z_T is nearly the noise."""
+    mixture = GaussianNoise(shape=SHAPE, steps=200, schedule=Choice(name="constant", beta=0.1))
+    x, source, t = 0.5 * normal(4), normal(4, 1), torch.full((4,), 200)
+
+    class Quarter(nn.Module):
+        def forward(self, z: Tensor, tau: Tensor) -> Tensor:
+            return torch.full_like(z, 0.25)
+
+    network = Preconditioned(Quarter(), mixture, "noise")
+    network.fit(x)
+    found = Objective(network, mixture, TARGETS["noise"](mixture), "simple").losses(network, x, t, source)
+    a2, s = 0.9**200, network.deviation.item()
+    centred = math.sqrt(a2) * (x.double() - network.mean.item()) + math.sqrt(1 - a2) * source.double()
+    v = a2 * s**2 + 1 - a2
+    estimate = math.sqrt(1 - a2) / v * centred + math.sqrt(a2 / v) * s * 0.25
+    expected = (estimate - source.double()).square().flatten(1).mean(1)
+    assert expected.max() < 1e-8
+    torch.testing.assert_close(found.double(), expected, rtol=1e-4, atol=0)
+
+
+@pytest.mark.parametrize("build", [lambda: awake(Cnn(shape=SHAPE)), lambda: inside("noise")], ids=["plain", "inside"])
+def test_variational_is_the_error_of_the_noise_as_the_bound_weighs_it(build: Any, precision: str) -> None:
+    x, source, steps, _ = every_step()
+    torch.manual_seed(0)
+    network = build()
+    with torch.no_grad(), autocast(precision):
+        found = objective(network, "noise", "variational").losses(network, x, steps, source)
+        plain = losses(network, MIXTURE, target_called("noise"), x, steps, source)
+    torch.testing.assert_close(found, variational_weights(MIXTURE)[1:].float() * plain, rtol=1e-4, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", PREDICTED)
+def test_simple_is_the_error_of_the_target(name: str) -> None:
+    x, source, steps, _ = every_step()
+    network = Recorder(0.25)
+    found = objective(network, name, "simple").losses(network, x, steps, source)
+    assert torch.equal(found, losses(Recorder(0.25), MIXTURE, target_called(name), x, steps, source))
+
+
+def test_an_objective_without_a_source_is_the_error_of_the_image() -> None:
+    zoom, x, t = Zoom(shape=SHAPE, steps=4), torch.rand(2, *SHAPE), torch.tensor([1, 4])
+    found = Objective(Recorder(0.0), zoom, TARGETS["clean"](zoom), "simple").losses(Recorder(0.0), x, t, None)
+    torch.testing.assert_close(found, x.square().flatten(1).mean(1))
+
+
+def test_weights_go_with_the_image_whose_step_it_is() -> None:
+    x, source, steps, _ = every_step()
+    network, turned = inside("noise"), torch.arange(STEPS).flip(0)
+    minimised = objective(network, "noise", "simple")
+    with torch.no_grad():
+        one = minimised.losses(network, x, steps, source)
+        other = minimised.losses(network, x[turned], steps[turned], source[turned])
+    torch.testing.assert_close(other, one[turned], rtol=1e-4, atol=1e-6)
 
 
 def normal(count: int, seed: int = 0) -> Tensor:

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from scipy import stats
 from torch import Tensor, nn
-from training_fixtures import SHAPE, Case, Small, assert_same, autocast, budget, cnn, images, noise, small
+from training_fixtures import SHAPE, Case, Small, assert_same, autocast, budget, cnn, images, inside, noise, small
 
 from thaw.core.randomness import generator
 from thaw.data import Dataset
 from thaw.degradations.zoom import Zoom
 from thaw.diffusion.degradation import Degradation
-from thaw.diffusion.objectives import TARGETS
+from thaw.diffusion.objectives import TARGETS, Objective, Weighting
+from thaw.diffusion.preconditioning import Preconditioned
 from thaw.errors import ThawError
 from thaw.training import loop
 from thaw.training.loop import Validation
@@ -58,13 +60,26 @@ def test_validation_loss_is_the_mean_squared_error_over_all_parts(
 ) -> None:
     monkeypatch.setattr(loop, "VALIDATION_BATCH", 7)  # 30 images in parts that are not equal
     validation = Validation(case.dataset, case.degradation, 30)
-    network, target = small(), TARGETS["noise"](case.degradation)
+    network = small()
     assert validation.source is not None
     z = case.degradation.degrade(validation.x, validation.t, validation.source)
     with autocast(precision):
         output = network(z, validation.t / 20)
     expected = F.mse_loss(output.float(), validation.source)
-    assert validation.loss(network, target, CPU) == pytest.approx(expected.item(), rel=1e-6)
+    assert validation.loss(network, objective(case, network), CPU) == pytest.approx(expected.item(), rel=1e-6)
+
+
+def objective(case: Case, network: nn.Module) -> Objective:
+    return Objective(network, case.degradation, TARGETS[case.target](case.degradation), case.weighting)
+
+
+def test_validation_loss_is_weighted_as_in_training(case: Case, precision: str) -> None:
+    case.weighting = "variational"
+    validation, network = Validation(case.dataset, case.degradation, 30), small()
+    minimised = objective(case, network)
+    with torch.no_grad(), autocast(precision):
+        expected = minimised.losses(network, validation.x, validation.t, validation.source).mean()
+    assert validation.loss(network, minimised, CPU) == pytest.approx(expected.item(), rel=1e-6)
 
 
 # The loop
@@ -83,10 +98,9 @@ def plain_loop(case: Case, precision: str) -> tuple[list[dict[str, Tensor]], lis
         t = torch.randint(1, case.degradation.steps + 1, (settings.batch_size,), generator=stream)
         source = case.degradation.draw_source(settings.batch_size, stream, "train")
         x = case.dataset.train.pixels[next(order)].float() / 255 - 0.5
-        answer = x if case.target == "clean" else source
-        assert answer is not None
+        z, answer = asked(case, network, x, t, source)
         with autocast(precision):
-            output = network(case.degradation.degrade(x, t, source), t / case.degradation.steps)
+            output = getattr(network, "network", network)(z, t / case.degradation.steps)
         error = F.mse_loss(output.float(), answer)
         adam.param_groups[0]["lr"] = settings.learning_rate * learning_rate_factor(step, steps, settings)
         adam.zero_grad()
@@ -100,17 +114,42 @@ def plain_loop(case: Case, precision: str) -> tuple[list[dict[str, Tensor]], lis
     return weights, errors
 
 
+def asked(case: Case, network: nn.Module, x: Tensor, t: Tensor, source: Tensor | None) -> tuple[Tensor, Tensor]:
+    """What the network, or that inside it, sees, and what it is to answer."""
+    z = case.degradation.degrade(x, t, source)
+    if not isinstance(network, Preconditioned):
+        answer = x if case.target == "clean" else source
+        assert answer is not None
+        return z, answer
+    pixels = case.dataset.train.pixels.double().numpy() / 255 - 0.5
+    alpha_bar = network.degradation.alpha_bar[t].view(-1, 1, 1, 1)
+    deviation = (alpha_bar * pixels.var() + 1 - alpha_bar).sqrt()  # of z
+    image, noise = (x - pixels.mean()) / pixels.std(), source
+    answer = (alpha_bar.sqrt() * pixels.std() * noise - (1 - alpha_bar).sqrt() * image) / deviation
+    return ((z - alpha_bar.sqrt() * pixels.mean()) / deviation).float(), answer.float()
+
+
 @pytest.mark.parametrize("ema_decay", [0, 0.5, 0.9999])
-@pytest.mark.parametrize(("degradation", "target"), [(noise, "noise"), (zoom, "clean")])
+@pytest.mark.parametrize(
+    ("network", "degradation", "target", "weighting"),
+    [
+        (small, noise, "noise", "simple"),
+        (small, zoom, "clean", "simple"),
+        (inside, noise, "noise", "uniform"),
+    ],
+    ids=["noise", "clean", "preconditioned"],
+)
 def test_training_is_the_plain_loop(
-    case: Case, precision: str, degradation: Callable[[], Degradation], target: str, ema_decay: float
-) -> None:
-    case = replace(case, degradation=degradation(), target=target, ema_decay=ema_decay)
+    case: Case, precision: str, network: Callable[[], nn.Module], degradation: Callable[[], Degradation], target: str,
+    weighting: Weighting, ema_decay: float,
+) -> None:  # fmt: skip
+    case = replace(case, network=network, degradation=degradation(), target=target, weighting=weighting)
+    case.ema_decay = ema_decay
     trained, (weights, errors) = case.run(), plain_loop(case, precision)
     assert trained.weights.keys() == {"best", "0.25", "1"}
     for point, step in (("0.25", 5), ("1", 20)):
-        for name, value in trained.weights[point].items():
-            torch.testing.assert_close(value.double(), weights[step - 1][name], rtol=1e-4, atol=1e-5)
+        for name, value in weights[step - 1].items():
+            torch.testing.assert_close(trained.weights[point][name].double(), value, rtol=1e-4, atol=1e-5)
     expected = np.reshape(errors, (5, 4)).mean(1)
     assert [row["train_loss"] for row in trained.curve] == pytest.approx(expected, rel=1e-4)
 
@@ -148,7 +187,7 @@ def test_the_best_weights_score_what_the_curve_says(case: Case) -> None:
     network.load_state_dict(trained.weights["best"])
     validation = Validation(case.dataset, case.degradation, 30)
     lowest = min(row["validation_loss"] for row in trained.curve)
-    assert validation.loss(network, TARGETS["noise"](case.degradation), CPU) == pytest.approx(lowest, rel=1e-6)
+    assert validation.loss(network, objective(case, network), CPU) == pytest.approx(lowest, rel=1e-6)
     assert trained.best_images == next(r["images"] for r in trained.curve if r["validation_loss"] == lowest)
 
 
@@ -157,6 +196,22 @@ def test_a_training_that_diverges_ends(case: Case) -> None:
     with pytest.raises(ThawError, match=r"^test: the train loss is (nan|inf) after 32 images.* learning_rate"):
         case.run()
     assert not case.checkpoint.exists()
+
+
+def test_all_steps_are_equally_likely(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
+    case.budget = budget(images=16_000, batch_size=80, validations=1)
+    seen: list[Tensor] = []
+    degrade = case.degradation.degrade
+
+    def watched(x: Tensor, t: Tensor, source: Tensor | None) -> Tensor:
+        seen.append(t)
+        return degrade(x, t, source)
+
+    monkeypatch.setattr(case.degradation, "degrade", watched)
+    case.run()
+    counts = torch.bincount(torch.cat([t for t in seen if len(t) == 80]), minlength=21)
+    assert counts[0] == 0
+    assert stats.chisquare(counts[1:].numpy()).pvalue > 0.001
 
 
 def test_weights_are_float32_and_products_in_the_precision(case: Case, precision: str) -> None:

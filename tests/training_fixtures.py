@@ -13,7 +13,8 @@ from thaw.data import Dataset, Images
 from thaw.degradations.erase import Erase
 from thaw.degradations.gaussian_noise import GaussianNoise
 from thaw.diffusion.degradation import Degradation
-from thaw.diffusion.objectives import TARGETS
+from thaw.diffusion.objectives import TARGETS, Weighting
+from thaw.diffusion.preconditioning import Preconditioned
 from thaw.networks.cnn import Cnn
 from thaw.networks.dcgan import Dcgan
 from thaw.params import Choice, TrainBudget
@@ -50,9 +51,14 @@ def dcgan(augmentation: Any) -> Dcgan:
     return Dcgan(shape=SHAPE, latent=8, width=8, augmentation=augmentation).to(memory_format=torch.channels_last)
 
 
-def noise() -> Degradation:
+def noise() -> GaussianNoise:
     schedule = Choice.model_validate({"name": "linear", "beta_min": 1e-3, "beta_max": 0.3})
     return GaussianNoise(shape=SHAPE, steps=20, schedule=schedule)
+
+
+def inside() -> nn.Module:
+    """The small network inside the best linear estimate of the noise."""
+    return Preconditioned(small(), noise(), "noise")
 
 
 def images(count: int, seed: int) -> Images:
@@ -83,6 +89,7 @@ class Case:
     network: Callable[[], nn.Module] = small
     degradation: Degradation = field(default_factory=noise)
     target: str = "noise"
+    weighting: Weighting = "simple"
     dataset: Dataset = field(default_factory=patterns)
     budget: TrainBudget = field(default_factory=budget)
     ema_decay: float = 0.9
@@ -97,7 +104,7 @@ class Case:
         if self.target == "adversarial":
             return train_adversarial(session, self.network(), self.degradation, self.dataset)
         target = TARGETS[self.target](self.degradation)
-        return train(session, self.network(), self.degradation, target, self.dataset)
+        return train(session, self.network(), self.degradation, target, self.dataset, self.weighting)
 
 
 def adversarial(checkpoint: Path, augmentation: str = "none", **changes: Any) -> Case:

@@ -15,7 +15,7 @@ from thaw.errors import ThawError
 from thaw.model import Model
 from thaw.params import Params, Train, read_params
 from thaw.results.layout import Artifacts, find_root
-from thaw.variant import build_degradation, build_network, build_sampling, build_target
+from thaw.variant import build_degradation, build_network, build_sampling, build_target, precondition
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ def load_model(
         )
     shape = params.data.shape
     degradation = build_degradation(block.train, params.data, f"variants.{variant}.train", artifacts.root)
-    network = build_network(block.train, shape, f"variants.{variant}.train")
+    network = precondition(build_network(block.train, shape, f"variants.{variant}.train"), block.train, degradation)
     network.load_state_dict(read_tensors(weights)[0])
 
     @functools.cache
@@ -80,7 +80,7 @@ def load_model(
         build_target(block.train, degradation, f"variants.{variant}.train"),
         build_sampling(block.sample, degradation, f"variants.{variant}.sample"),
         params.data.half_range,
-        params.budget.sample.steps,
+        params.sampling_steps(variant),
         images,
         device(),
     )

@@ -4,7 +4,7 @@ import typing
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast
 
 import torch
 from torch import Tensor, nn
@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from thaw.choices import create, find, options
 from thaw.diffusion.degradation import Degradation, Mixture, NormalMixture
 from thaw.diffusion.objectives import TARGETS, Target
+from thaw.diffusion.preconditioning import Preconditioned
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE, Data, Params, Sample, Shape, Train, suggest
+from thaw.params import ESTIMATES, PARAMS_FILE, Data, Params, Sample, Shape, Train, suggest
 
 GIVEN_TO_SAMPLERS = ("degradation", "noise", "callback", "half_range")
 GIVEN_TO_LATENTS = ("generator", "images")
@@ -50,6 +51,16 @@ def build_target(train: Train, degradation: Degradation, key: str) -> Target:
             f"{PARAMS_FILE}: {key}.weighting is variational, whose weights are those of the noise that is drawn from "
             "N(0, I); take simple, or target noise with degradation gaussian_noise."
         )
+    if train.weighting == "uniform" and not train.preconditioned:
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}.weighting is uniform, which weighs the answer of a preconditioned network; set "
+            "preconditioned to true beside it, or take simple."
+        )
+    if train.preconditioned and not (train.target in ESTIMATES and isinstance(degradation, NormalMixture)):
+        raise ThawError(
+            f"{PARAMS_FILE}: {key}.preconditioned is true, which takes noise that is drawn from N(0, I) and the target "
+            "noise or clean; remove it."
+        )
     target: Target = TARGETS[train.target](degradation)
     return target
 
@@ -67,6 +78,14 @@ def build_network(train: Train, shape: Shape, key: str) -> nn.Module:
             "one of the two."
         )
     return network.to(memory_format=torch.channels_last)
+
+
+def precondition(network: nn.Module, train: Train, degradation: Degradation) -> nn.Module:
+    """The network as it is trained and asked: inside the best linear estimate where the train block says so."""
+    if not train.preconditioned:
+        return network
+    assert isinstance(degradation, NormalMixture), "build_target refuses others"
+    return Preconditioned(network, degradation, cast(Literal["noise", "clean"], train.target))
 
 
 @dataclass(frozen=True)

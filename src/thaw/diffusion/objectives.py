@@ -4,12 +4,15 @@ Each target is a class with the network's regression target, (x, source, t) -> T
 in its output, (output, z, t) -> Tensor; all of shape (B, C, H, W).
 """
 
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor, nn
 
 from thaw.diffusion.degradation import Degradation, Mixture
+from thaw.diffusion.preconditioning import Preconditioned
+
+Weighting = Literal["uniform", "simple", "variational"]
 
 
 class Target(Protocol):
@@ -107,6 +110,40 @@ def losses(
         answer = target.regress(x, source, t)
     output = network(z, t.to(z.dtype) / degradation.steps)
     return (output.float() - answer).square().flatten(1).mean(1)
+
+
+class Objective:
+    """What a training minimises: the mean squared error, at every t times a weight.
+
+    `uniform` weighs the error of a preconditioned network's inner answer F alike at all t, `simple` that of the target
+    (Ho et al. 2020, equation 14), `variational` that of the noise as the bound on the likelihood does (equation 12).
+    The error of a preconditioned network is always taken of F, since that of the target would lose its digits where
+    alpha_bar is small.
+    """
+
+    def __init__(self, network: nn.Module, degradation: Degradation, target: Target, weighting: Weighting) -> None:
+        self.degradation, self.target = degradation, target
+        self.inner = isinstance(network, Preconditioned)
+        self.weights = torch.ones(degradation.steps + 1, dtype=torch.float64)  # (T+1,)
+        if weighting == "variational":
+            self.weights = variational_weights(degradation)
+        if isinstance(network, Preconditioned):
+            self.regress = network.regress
+            if weighting != "uniform":
+                t = torch.arange(degradation.steps + 1, device=network.mean.device)
+                self.weights *= network.scales(t).output.flatten().double().square().cpu()
+
+    def losses(self, network: nn.Module, x: Tensor, t: Tensor, source: Tensor | None) -> Tensor:
+        """The weighted error of each image, of shape (B,), by arguments as those of `losses`."""
+        weights = self.weights[t.cpu()].float().to(x.device)
+        if not self.inner:
+            return weights * losses(network, self.degradation, self.target, x, t, source)
+        assert source is not None, "only a mixture is preconditioned"
+        with torch.autocast(x.device.type, enabled=False):
+            z = self.degradation.degrade(x, t, source)
+            answer = self.regress(x, source, t)
+        output = network(z, t.to(z.dtype) / self.degradation.steps, inner=True)
+        return weights * (output.float() - answer).square().flatten(1).mean(1)
 
 
 def variational_weights(degradation: Degradation) -> Tensor:

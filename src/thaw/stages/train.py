@@ -12,7 +12,6 @@ from thaw.core import hardware
 from thaw.core.cost import multiply_adds, parameters
 from thaw.core.tensors import write_tensors
 from thaw.data import Dataset, read_dataset
-from thaw.diffusion.objectives import variational_weights
 from thaw.errors import ThawError
 from thaw.files import replacing, write_csv
 from thaw.params import PARAMS_FILE, read_params
@@ -21,7 +20,7 @@ from thaw.results.runs import record
 from thaw.training.adversarial import train_adversarial
 from thaw.training.loop import train
 from thaw.training.session import Session
-from thaw.variant import build_degradation, build_network, build_target
+from thaw.variant import build_degradation, build_network, build_target, precondition
 
 CODE = ("core", "data", "degradations", "diffusion", "networks", "training", "choices.py", "variant.py")
 """What decides the outcome of a training, as paths in the package."""
@@ -52,7 +51,7 @@ def run(artifacts: Artifacts, variant: str) -> None:
     trained = {}
     for seed in budget.seeds:
         torch.manual_seed(seed)
-        network = build_network(block, shape, key)
+        network = precondition(build_network(block, shape, key), block, degradation)
         session = Session(
             budget, ema_decay=block.ema_decay, seed=seed, label=f"train {variant}, seed {seed}",
             checkpoint=artifacts.checkpoint(variant, seed),
@@ -61,8 +60,7 @@ def run(artifacts: Artifacts, variant: str) -> None:
         if block.target == "adversarial":
             trained[seed] = train_adversarial(session, network, degradation, dataset)
         else:
-            step_weights = variational_weights(degradation) if block.weighting == "variational" else None
-            trained[seed] = train(session, network, degradation, target, dataset, step_weights)
+            trained[seed] = train(session, network, degradation, target, dataset, block.weighting)
     description["seeds"] = {str(seed): {"best_images": outcome.best_images} for seed, outcome in trained.items()}
 
     with replacing(artifacts.models(variant)) as folder:

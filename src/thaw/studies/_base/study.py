@@ -10,6 +10,7 @@ from torch import Tensor
 
 from thaw.core.randomness import generator
 from thaw.data import Dataset, read_dataset, to_uint8
+from thaw.diffusion.preconditioning import Preconditioned
 from thaw.evaluation.classifier import FeatureNetwork, features, load_classifier
 from thaw.evaluation.diversity import class_shares, unique_fraction
 from thaw.evaluation.frechet import Moments, frechet_interval, read_moments
@@ -146,5 +147,6 @@ class Study:
         torch.manual_seed(self.params.train_budget(self.variant).seeds[0])
         block = self.params.variant(self.variant).train
         network = build_network(block, self.params.data.shape, f"variants.{self.variant}.train")
-        model.network.load_state_dict(network.state_dict())
+        trained = model.network.network if isinstance(model.network, Preconditioned) else model.network
+        trained.load_state_dict(network.state_dict())
         return model
