@@ -52,7 +52,7 @@ def test_the_tally_counts_each_verdict(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_doctored_results_turn_a_claim_round() -> None:
     found = Results(Artifacts(find_root()))
     claim = decided(found)[0][0]
-    assert claim.metric == "fid_classifier", "lower is better"
+    assert claim.metric == "fid_infinite", "lower is better"
     of = claim.better, claim.metric
     found.measured[of] = replace(found.measured[of], value=1e3, low=1e3 - 1, high=1e3 + 1)
     after = {claim: verdict for claim, *_, verdict in decided(found)}

@@ -10,17 +10,23 @@ from thaw.core.tensors import write_tensors
 from thaw.data import Images
 from thaw.evaluation import reconstruction
 from thaw.evaluation.classifier import (
+    NONSENSE,
     SHIFT,
     FeatureNetwork,
-    _shifted,
+    distorted,
     features,
+    legible,
     load_classifier,
+    load_readers,
+    nonsense,
     predict,
+    shifted,
     train_classifier,
+    train_readers,
     with_classes,
 )
 from thaw.evaluation.reconstruction import LARGEST_PSNR, reconstruction_errors
-from thaw.params import Classifier
+from thaw.params import Classifier, Readers
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +170,7 @@ def test_images_without_labels_are_told_apart_by_their_quarter_turns() -> None:
 def test_images_are_moved_by_whole_pixels_and_black_moves_in(channels: int) -> None:
     count, size = 400, 8
     images = pixels(count, channels, size, size)
-    moved = _shifted(images, generator("test")).numpy()
+    moved = shifted(images, generator("test")).numpy()
     seen = set()
     for original, found in zip(images.numpy(), moved, strict=True):
         wide = np.pad(original, ((0, 0), (SHIFT, SHIFT), (SHIFT, SHIFT)))
@@ -203,3 +209,86 @@ def test_training_separates_what_is_separable_and_repeats_bit_for_bit(tmp_path: 
     loaded = load_classifier(tmp_path / "a")
     torch.testing.assert_close(features(loaded, images.pixels), features(trained, images.pixels), rtol=1e-5, atol=1e-5)
     assert torch.equal(predict(loaded, images.pixels), predict(trained, images.pixels))
+
+
+# The readers
+
+
+def test_a_distorted_image_is_turned_enlarged_slanted_and_moved_a_little_and_black_moves_in() -> None:
+    """The two first moments of a bright square say by how much."""
+    square = torch.zeros(500, 1, 29, 29, dtype=torch.uint8)
+    square[:, :, 9:20, 9:20] = 200
+    found = distorted(square, generator("test"))
+    assert found.shape == square.shape
+    assert 0 <= found.min() <= found.max() <= 200 + 1e-3
+    place = torch.arange(29.0) - 14
+    mass = found.sum((1, 2, 3))
+    across, down = (found * place).sum((1, 2, 3)) / mass, (found * place[:, None]).sum((1, 2, 3)) / mass
+    for centre in (across, down):
+        # The grid is slanted about the middle of the image, to which a movement adds what the slant takes along.
+        assert 1 < centre.abs().max() < SHIFT * 1.5
+        assert abs(centre.mean()) < 0.3
+    size = mass / mass.new_tensor(200 * 121)
+    assert size.min() < 0.85
+    assert size.max() > 1.15
+    assert 0.78 < size.min() < size.max() < 1.28, "a tenth each way, as an area"
+
+
+def test_what_is_distorted_is_a_function_of_the_stream_and_differs_by_image() -> None:
+    images = pixels(1, 1, 12, 12).expand(5, 1, 12, 12)
+    first, again, other = (distorted(images, generator(name)) for name in "aab")
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)
+    assert len({tuple(image.flatten().tolist()) for image in first}) == 5
+
+
+def test_nonsense_is_noise_or_an_image_in_disorder() -> None:
+    images = pixels(400, 1, 8, 8, below=100)
+    made = nonsense(images, generator("test"))
+    assert made.shape == images.shape
+    assert 0 <= made.min() <= made.max() <= 255
+    assert not (made == images).flatten(1).all(1).any()
+    disorder = (made.flatten(1).sort(1).values == images.float().flatten(1).sort(1).values).all(1)
+    assert disorder.double().mean().item() == pytest.approx(0.5, abs=0.1)
+    noise = made[~disorder].flatten(1)
+    assert noise.mean(1).min() < 50
+    assert noise.mean(1).max() > 200
+    assert noise.std(1).min() < 5 < 50 < noise.std(1).max()
+
+
+def test_a_reader_is_legible_where_all_are_sure_of_the_same_class() -> None:
+    class Fixed:
+        def __init__(self, *rows: list[float]) -> None:
+            self.rows = torch.tensor(rows)
+
+        def logits(self, images: Tensor) -> Tensor:
+            return self.rows[images[:, 0, 0, 0].long()].log()
+
+    images = torch.arange(4, dtype=torch.uint8).view(-1, 1, 1, 1)
+    sure, other, unsure = [0.95, 0.04, 0.01], [0.04, 0.95, 0.01], [0.8, 0.1, 0.1]
+    one = Fixed(sure, sure, sure, unsure)
+    two = Fixed(sure, other, unsure, sure)
+    assert legible([one, two], images, 0.9).tolist() == [True, False, False, False]
+    assert legible([one, two], images, 0.75).tolist() == [True, False, True, True]
+    assert legible([one], images, 0.9).tolist() == [True, True, True, False]
+
+
+def test_readers_read_what_they_learned_and_no_nonsense_and_are_kept_in_one_file(tmp_path: Path) -> None:
+    images = halves(256)
+    settings = Readers(epochs=10, batch_size=16, learning_rate=3e-3, seed=5, count=2, sure=0.9)
+    readers = train_readers(images, settings)
+    assert len(readers) == 2
+    assert not torch.equal(readers[0].output.weight, readers[1].output.weight)
+    assert legible(readers, images.pixels, 0.9).double().mean() > 0.8
+    assert legible(readers, pixels(200, 1, 8, 8), 0.9).double().mean() < 0.5, "noise that was never seen"
+    alone = train_classifier(images, settings.model_copy(update={"seed": 6}), distorted, 0, NONSENSE)
+    assert torch.equal(alone.output.weight, readers[1].output.weight), "each is of its own seed"
+
+    stored = {f"{i}.{name}": value for i, reader in enumerate(readers) for name, value in reader.state_dict().items()}
+    write_tensors(tmp_path / "readers", stored, {"channels": 1, "classes": 2, "count": 2})
+    for reader, loaded in zip(readers, load_readers(tmp_path / "readers"), strict=True):
+        torch.testing.assert_close(
+            features(loaded, images.pixels), features(reader, images.pixels), rtol=1e-5, atol=1e-5
+        )
+    write_tensors(tmp_path / "none", {}, {"channels": 1, "classes": 4, "count": 0})
+    assert load_readers(tmp_path / "none") == []

@@ -15,7 +15,7 @@ from PIL import Image
 from ruamel.yaml import YAML
 from study_fixtures import SHAPE, toy_dataset
 
-from thaw.core.sheets import STRIP_COLUMNS, write_sheet
+from thaw.core.sheets import STRIP_COLUMNS, shown, write_sheet
 from thaw.degradations.zoom import Zoom
 from thaw.diffusion.denoising import subsequence
 from thaw.evaluation.background import grey_levels
@@ -63,9 +63,11 @@ def undrawn(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
         write_sheet(artifacts.sheet(variant, "chain"), list(tiles(4, STRIP_COLUMNS, seed)))
     for variant in ("gan-dcgan", NEW):
         write_sheet(artifacts.sheet(variant, "samples"), list(tiles(8, 8)))
-    write_sheet(artifacts.sheet("gan-dcgan", "milestones"), list(tiles(3, 8)))
+    for variant in ("gan-dcgan", NEW):
+        write_sheet(artifacts.sheet(variant, "milestones"), list(tiles(5, 8)))
+    write_sheet(artifacts.sheet(NEW, "milestone_restorations"), list(tiles(7, 8)))
     distances = zip((*KEPT, NEW), (9, 8, 7, 3), strict=True)
-    rows = [{"variant": name, "metric": "fid_classifier", "value": value} for name, value in distances]
+    rows = [{"variant": name, "metric": "fid_infinite", "value": value} for name, value in distances]
     write_csv(artifacts.summary, rows)
     write_csv(artifacts.reference("levels.csv"), [{"level": level, "count": 1} for level in range(256)])
     centre = [{"level": level, "count": 1 + level // 255} for level in range(256)]
@@ -111,6 +113,7 @@ def texts(figure: plt.Figure) -> set[str]:
 
 def test_all_that_the_artifacts_allow_is_drawn(project: Artifacts) -> None:
     expected = {"overview", "chains", "central-pixels", "network-cnn", "milestones-gan-dcgan"}
+    expected |= {f"milestones-{NEW}", f"milestone_restorations-{NEW}"}
     expected |= {"samples-gan-dcgan", f"samples-{NEW}", "chain-ddpm-linear", f"chain-{NEW}"}
     moving = {"animation-gaussian", "animation-gan"}
     assert {path.stem for path in project.figures.glob("*.png")} == expected
@@ -138,6 +141,19 @@ def test_a_second_drawing_is_the_same_to_the_byte(project: Artifacts) -> None:
 def test_grey_figures_are_saved_grey_and_charts_with_a_palette(project: Artifacts) -> None:
     modes = {name: Image.open(project.figures / f"{name}.png").mode for name in ("samples-gan-dcgan", "network-cnn")}
     assert modes == {"samples-gan-dcgan": "L", "network-cnn": "P"}
+
+
+def test_the_rows_of_milestones_are_labelled_with_the_images_seen_at_those_that_are_shown(
+    undrawn: Artifacts, params: Params, style: None
+) -> None:
+    budget = params.train_budget(NEW)
+    seen = [f"{fraction * budget.images / 1000:.3g} k images" for fraction in shown(budget.milestones)]
+    assert len(seen) == 5 < len(budget.milestones)
+    drawing = sheet.of_variant(undrawn, params, "milestones", NEW)
+    assert set(seen) <= texts(drawing.figure)
+    drawing = sheet.of_variant(undrawn, params, "milestone_restorations", NEW)
+    assert {"original", "degraded", *seen} <= texts(drawing.figure)
+    assert f"restores after {seen[0]}" in drawing.alt
 
 
 def test_an_animation_ends_with_a_pause_and_begins_again(project: Artifacts) -> None:
@@ -295,11 +311,11 @@ def test_variants_are_set_side_by_side_as_far_as_they_were_measured(studied: Art
     tiles = np.zeros((8, 1, SIZE, SIZE), dtype=np.uint8)
     write_sheet(studied.sheet(first, "samples"), [tiles] * 8)
     assert draw_comparison(studied, PARAMS, key) is None, "nothing was measured"
-    row = {"variant": first, "metric": "fid_classifier", "value": 9.0, "low": 7.0, "high": 12.0}
+    row = {"variant": first, "metric": "fid_infinite", "value": 9.0, "low": 7.0, "high": 12.0}
     write_csv(studied.summary, [row, row | {"variant": second}])
     drawing = draw_comparison(studied, PARAMS, key)
     written = texts(drawing.figure)
     assert first in written
     assert second not in written, "it has no samples"
-    assert "FID (classifier)" in written
+    assert "FID∞ (classifier)" in written
     assert comparison.title in drawing.caption.lower() or comparison.title[1:] in drawing.caption

@@ -250,13 +250,20 @@ def test_of_images_like_the_real_ones_every_limit_is_nearer_the_truth() -> None:
 
 def test_the_floor_repeats_is_positive_and_falls_with_the_number_of_images() -> None:
     real, others = moments(correlated(4000, 8)), correlated(8000, 8)[4000:]
-    floors, again = ([floor(real, others, n, 5, generator("floor")) for n in (50, 200, 800)] for _ in range(2))
+
+    def from_real(drawn: Tensor) -> float:
+        return frechet_distance(real, moments(drawn))
+
+    floors, again = ([floor(others, n, 5, generator("floor"), from_real) for n in (50, 200, 800)] for _ in range(2))
     assert floors == again
     assert all(0 < low <= mean <= high for mean, low, high in floors)
     assert floors[0][0] > floors[1][0] > floors[2][0]
 
 
 def test_a_floor_draws_without_replacement() -> None:
-    mean, low, high = floor(moments(correlated(500, 4)), correlated(60, 4), 60, 3, generator("floor"))
+    real = moments(correlated(500, 4))
+    mean, low, high = floor(
+        correlated(60, 4), 60, 3, generator("floor"), lambda drawn: frechet_distance(real, moments(drawn))
+    )
     assert low == pytest.approx(high, rel=1e-9)  # every draw is all of them
     assert mean == pytest.approx(low, rel=1e-9)

@@ -7,8 +7,9 @@ from scipy.spatial.distance import cdist
 from torch import Tensor
 
 from thaw.core.randomness import generator
+from thaw.evaluation import neighbours
 from thaw.evaluation.intervals import hull, proportion_interval, student_interval
-from thaw.evaluation.neighbours import BATCH, DRAWS, NEIGHBOURHOOD, coverage, memorized, nearest
+from thaw.evaluation.neighbours import BATCH, DRAWS, NEIGHBOURHOOD, density_and_coverage, likeness, memorized, nearest
 
 
 def normal(count: int, width: int, seed: int, shift: float = 0, scale: float = 1) -> Tensor:
@@ -32,7 +33,7 @@ def among(points: Tensor, centres: Tensor) -> float:
 @given(count=st.integers(8, 60), width=st.integers(1, 10), shift=st.floats(0, 2), seed=st.integers(0, 10**6))
 def test_the_shares_are_those_of_their_definition(count: int, width: int, shift: float, seed: int) -> None:
     real, fake = normal(count, width, seed), normal(count, width, seed + 1, shift, 0.7)
-    found = coverage(real, fake, 0.95, generator("test"))
+    found = likeness(real, fake, 0.95, generator("test"))
     # One point may lie on the edge of a ball to the last bit of float32.
     assert found.precision.value == pytest.approx(among(fake, real), abs=1.001 / count)
     assert found.recall.value == pytest.approx(among(real, fake), abs=1.001 / count)
@@ -45,28 +46,29 @@ def test_the_shares_are_those_of_torch_fidelity(count: int) -> None:
     real, fake = normal(count, 16, 0), normal(count, 16, 1, 0.4, 0.8)
     # Its other way of computing, in one batch.
     precision, recall = calculate_precision_recall_part(fake.float(), real.float(), NEIGHBOURHOOD)
-    found = coverage(real, fake, 0.95, generator("test"))
+    found = likeness(real, fake, 0.95, generator("test"))
     assert (found.precision.value, found.recall.value) == pytest.approx((precision, recall), abs=1.001 / count)
     assert 0 < recall < precision < 1, "a narrow copy of the data is precise and leaves much out"
 
 
 @pytest.mark.parametrize(("away", "share"), [(0, 1), (100, 0)])
 def test_the_same_images_are_all_covered_and_images_far_away_not_at_all(away: float, share: float) -> None:
-    found = coverage(normal(40, 5, 0), normal(40, 5, 0, away), 0.95, generator("test"))
+    found = likeness(normal(40, 5, 0), normal(40, 5, 0, away), 0.95, generator("test"))
     # What no subsample disagrees about is not certain: the interval is that of forty images that all agree.
-    assert found.precision == found.recall == proportion_interval(share, 40, 0.95)
+    assert found.precision == found.recall == found.coverage == proportion_interval(share, 40, 0.95)
+    assert found.density == (share, share, share), "a mean of counts, of which no such thing is known"
 
 
 def test_one_mode_of_two_is_precise_and_recalls_half() -> None:
     real = torch.cat([normal(100, 2, 0), normal(100, 2, 1, 50)])
-    found = coverage(real, normal(200, 2, 2), 0.95, generator("test"))
+    found = likeness(real, normal(200, 2, 2), 0.95, generator("test"))
     assert found.precision.value > 0.9
     assert found.recall.value == pytest.approx(0.5, abs=0.03)
 
 
 def test_the_interval_holds_that_of_the_spread_of_halves_and_that_of_a_share() -> None:
     real, fake = normal(60, 4, 0), normal(60, 4, 1, 0.5)
-    found = coverage(real, fake, 0.95, generator("test")).precision
+    found = likeness(real, fake, 0.95, generator("test")).precision
     stream = generator("test")
     halves = [torch.randperm(60, generator=stream)[:30] for _ in range(DRAWS)]
     error = np.std([among(fake[half], real[half]) for half in halves], ddof=1)
@@ -78,14 +80,93 @@ def test_the_interval_holds_that_of_the_spread_of_halves_and_that_of_a_share() -
 
 def test_the_interval_is_a_function_of_the_stream_alone() -> None:
     real, fake = normal(60, 4, 0), normal(60, 4, 1, 0.5)
-    first, again, other = (coverage(real, fake, 0.95, generator(name)) for name in "aab")
+    first, again, other = (likeness(real, fake, 0.95, generator(name)) for name in "aab")
     assert first == again != other
 
 
 @pytest.mark.parametrize(("real", "fake"), [(40, 30), (30, 40)])
 def test_other_numbers_of_real_images_are_refused(real: int, fake: int) -> None:
     with pytest.raises(ValueError, match=f"there are {real} real images for {fake} generated ones"):
-        coverage(normal(real, 4, 0), normal(fake, 4, 1), 0.95, generator("test"))
+        likeness(normal(real, 4, 0), normal(fake, 4, 1), 0.95, generator("test"))
+
+
+# Density and coverage
+
+
+def by_their_definition(real: Tensor, fake: Tensor, k: int) -> tuple[float, float]:
+    """Equations 3 and 4 of Naeem et al. (2020), ball by ball."""
+    x, y = real.numpy(), fake.numpy()
+    among = np.zeros((len(x), len(y)), dtype=bool)
+    for i, centre in enumerate(x):
+        others = np.delete(x, i, axis=0)
+        radius = np.sort(np.sqrt(((others - centre) ** 2).sum(1)))[k - 1]
+        for j, point in enumerate(y):
+            among[i, j] = np.sqrt(((point - centre) ** 2).sum()) < radius
+    return among.sum() / (k * len(y)), float(np.mean([row.any() for row in among]))
+
+
+@given(
+    real=st.integers(6, 40), fake=st.integers(1, 40), width=st.integers(1, 8), shift=st.floats(0, 2),
+    seed=st.integers(0, 10**6),
+)  # fmt: skip
+def test_density_and_coverage_are_those_of_their_definition(
+    real: int, fake: int, width: int, shift: float, seed: int
+) -> None:
+    x, y = normal(real, width, seed), normal(fake, width, seed + 1, shift, 0.7)
+    # A distance may round otherwise in its last bit, which decides for a point on the edge of a ball.
+    expected = pytest.approx(by_their_definition(x, y, 5), abs=1.001 / min(real, fake))
+    assert density_and_coverage(x, y) == expected
+
+
+@given(count=st.integers(2, 60), width=st.integers(1, 8), seed=st.integers(0, 10**6))
+def test_the_same_images_have_density_and_coverage_one(count: int, width: int, seed: int) -> None:
+    x = normal(count, width, seed)
+    assert density_and_coverage(x, x) == (1, 1)
+    order = torch.randperm(count, generator=torch.Generator().manual_seed(seed))
+    assert density_and_coverage(x, x[order]) == (1, 1)
+
+
+@given(
+    count=st.integers(6, 40), copies=st.integers(1, 5), shift=st.floats(0, 3), factor=st.floats(0.1, 10),
+    seed=st.integers(0, 10**6),
+)  # fmt: skip
+def test_density_is_a_mean_over_samples_and_neither_knows_a_scale(
+    count: int, copies: int, shift: float, factor: float, seed: int
+) -> None:
+    x, y = normal(count, 4, seed), normal(count, 4, seed + 1, shift)
+    density, coverage = density_and_coverage(x, y)
+    assert density_and_coverage(x, y.repeat(copies, 1)) == (pytest.approx(density, rel=1e-12), coverage)
+    scaled = density_and_coverage(factor * x, factor * y)
+    assert scaled == pytest.approx((density, coverage), abs=1.001 / count)
+    assert coverage <= min(1, 5 * density), "who is covered counts once at least"
+
+
+def test_images_in_the_middle_of_the_real_ones_are_dense_and_cover_few() -> None:
+    x = torch.cat([normal(100, 2, 0), normal(100, 2, 1, 50)])
+    density, coverage = density_and_coverage(x, normal(200, 2, 2, 0, 0.1))
+    assert density > 1.1, "a mode that is crowded has a density above that of real images"
+    assert coverage < 0.5
+
+
+def test_several_batches_give_what_one_gives(monkeypatch: pytest.MonkeyPatch) -> None:
+    x, y = normal(50, 4, 0), normal(50, 4, 1, 0.5)
+    whole = density_and_coverage(x, y)
+    monkeypatch.setattr(neighbours, "BATCH", 7)
+    assert density_and_coverage(x, y) == whole
+
+
+def test_the_interval_of_density_is_that_of_the_spread_of_halves() -> None:
+    real, fake = normal(60, 4, 0), normal(60, 4, 1, 0.5)
+    found = likeness(real, fake, 0.95, generator("test"))
+    stream = generator("test")
+    halves = [torch.randperm(60, generator=stream)[:30] for _ in range(DRAWS)]
+    values = np.array([by_their_definition(real[half], fake[half], 5) for half in halves])
+    density, coverage = (
+        student_interval(value, error, DRAWS - 1, 0.95)
+        for value, error in zip(by_their_definition(real, fake, 5), values.std(0, ddof=1), strict=True)
+    )
+    assert found.density == pytest.approx(density, abs=0.01)
+    assert found.coverage == pytest.approx(hull(coverage, proportion_interval(coverage.value, 60, 0.95)), abs=0.03)
 
 
 # The nearest of many

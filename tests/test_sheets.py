@@ -3,13 +3,31 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image
 
-from thaw.core.sheets import read_sheet, write_sheet
+from thaw.core.sheets import MILESTONES, read_sheet, shown, write_sheet
 
 
 def tiles(*shape: int) -> npt.NDArray[np.uint8]:
     return np.random.default_rng(0).integers(256, size=shape, dtype=np.uint8)
+
+
+@given(st.lists(st.integers(), min_size=1, max_size=30, unique=True))
+def test_a_few_milestones_are_shown_evenly_with_the_first_and_the_last(milestones: list[int]) -> None:
+    found = [milestones.index(milestone) for milestone in shown(milestones)]
+    assert len(found) == min(MILESTONES, len(milestones))
+    assert (found[0], found[-1]) == (0, len(milestones) - 1)
+    steps = np.diff(found)
+    assert (steps > 0).all()
+    assert len(found) == 1 or steps.max() - steps.min() <= 1
+
+
+def test_of_eight_milestones_these_are_shown() -> None:
+    milestones = ["0.01", "0.03", "0.06", "0.12", "0.25", "0.5", "0.75", "1"]
+    assert shown(milestones) == ["0.01", "0.06", "0.25", "0.5", "1"]
+    assert shown(milestones[:3]) == milestones[:3]
 
 
 @pytest.mark.parametrize(("rows", "channels"), [(1, 1), (3, 1), (2, 3)])

@@ -22,10 +22,10 @@ from thaw.results.measurements import Results, results
 
 A, B = "ddpm-linear", "ddpm-cosine"
 MEASURED = {
-    "fid_classifier": (20.0, 30.0), "unique_fraction": (0.99, 0.5), "class_entropy": (3.3, 2.0),
+    "fid_infinite": (20.0, 30.0), "unique_fraction": (0.99, 0.5), "class_entropy": (3.3, 2.0),
     "memorized_fraction": (0.01, 0.2), "test_loss": (0.05, 0.01), "bits_per_dim": (2.5, 3.5),
 }  # fmt: skip
-HALF = {"fid_classifier": 2.0, "unique_fraction": 0.02, "class_entropy": 0.05, "memorized_fraction": 0.01}
+HALF = {"fid_infinite": 2.0, "unique_fraction": 0.02, "class_entropy": 0.05, "memorized_fraction": 0.01}
 REAL = {"unique_fraction": 0.98, "class_entropy": 3.31, "memorized_fraction": 0.015}
 
 
@@ -152,7 +152,7 @@ def test_results_of_other_parameters_are_called_old_in_their_place(project: Arti
     lock(project, target="clean")
     show.missing()
     assert f"Results are out of date\n\n`{A}` ran with other parameters" in said()
-    show.comparison(["fid_classifier"], "tbl-x", "X.")
+    show.comparison(["fid_infinite"], "tbl-x", "X.")
     text = said()
     assert f"| `{A}`‡ |" in text
     assert f"| `{B}` |" in text
@@ -164,8 +164,10 @@ def test_results_of_other_parameters_are_called_old_in_their_place(project: Arti
 
 def test_results_of_these_parameters_are_not_old_however_the_lock_writes_them(project: Artifacts, said: Any) -> None:
     lock(project, ema_decay="1e-05")
-    trained = f'"{A}": {{"train": {{'
-    project.params.write_text(project.params.read_text().replace(trained, f'{trained}"ema_decay": 0.00001, '))
+    params = json.loads(project.params.read_text())
+    for name in (A, B):
+        params["variants"][name]["train"]["ema_decay"] = 0.00001
+    project.params.write_text(json.dumps(params))
     show.missing()
     assert said() == ""
 

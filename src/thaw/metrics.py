@@ -57,23 +57,34 @@ class Metric:
 
 POSITIVE, SHARE = (0.0, math.inf), (0.0, 1.0)
 OF_SAMPLES = (
-    Metric("fid_classifier", "FID (classifier)", "lower", 1,
-           "Fréchet distance of unconditional samples to the test set, in the features of the digit classifier; "
-           "its interval is for infinitely many samples", "samples",
-           bounds=POSITIVE, biased=True, of_classifier=True, features=128),
-    Metric("fid_infinite", "FID", "lower", 1,
-           "the same, extrapolated to infinitely many samples by a line in 1/n", "samples", at="n → ∞",
+    Metric("fid_infinite", "FID∞ (classifier)", "lower", 1,
+           "Fréchet distance of unconditional samples to the test set, in the features of the digit classifier, "
+           "extrapolated to infinitely many samples by a line in 1/n; real images have about 0", "samples",
            of_classifier=True, features=128),
+    Metric("fid_classifier", "FID (classifier)", "lower", 1,
+           "the same of as many samples as there are, whose number raises it; its interval is for infinitely many",
+           "samples", bounds=POSITIVE, biased=True, of_classifier=True, features=128),
     Metric("fid_inception", "FID (Inception)", "lower", 1,
            "the same in the features of InceptionV3, the field's convention for photographs", "samples",
            bounds=POSITIVE, biased=True, features=2048),
     Metric("kid_classifier", "KID (classifier)", "lower", 2,
            "kernel distance of the same features (squared, cubic kernel), which few samples do not bias", "samples",
            of_classifier=True),
+    Metric("legible", "legible", "higher", 3,
+           "share of samples that all of several classifiers, trained on distorted digits and on nonsense, take for "
+           "the same digit, each with at least the probability `evaluation.readers.sure`", "samples", bounds=SHARE,
+           of_classifier=True),
     Metric("precision", "precision", "higher", 3,
            "share of samples within the third-neighbour distance of a real image, in the same features", "samples",
            bounds=SHARE, biased=True, of_classifier=True),
     Metric("recall", "recall", "higher", 3, "share of real images within that distance of a sample", "samples",
+           bounds=SHARE, biased=True, of_classifier=True),
+    Metric("density", "density", "higher", 3,
+           "how many real images have a sample nearer than their fifth real neighbour, a fifth of the mean over "
+           "samples: about 1 for real images, more where samples crowd among many of them", "samples",
+           bounds=POSITIVE, biased=True, of_classifier=True),
+    Metric("coverage", "coverage", "higher", 3,
+           "share of real images that have a sample nearer than their fifth real neighbour", "samples",
            bounds=SHARE, biased=True, of_classifier=True),
     Metric("class_entropy", "class entropy", None, 2,
            "entropy of the classes that the classifier sees; that of the real images is right", "samples",
@@ -107,6 +118,10 @@ OF_ANSWERS = (
     Metric("bits_per_dim", "bits per dimension", "lower", 2,
            "variational bound on the negative log-likelihood of test images; of Gaussian noise alone",
            "gaussian noise", phrase="bound on the bits per dimension", bounds=POSITIVE),
+    Metric("matched_t", "matched t", None, 0,
+           "the t of matched severity, from which restorations compare: where ᾱ is nearest to 1/4 for mixtures, and "
+           "for the others the last t at which a classifier of degraded images reads half of them", "restorations",
+           bounds=POSITIVE),
     Metric("ks_first_t", "KS first t", None, 0,
            "first t from which the median p of the Kolmogorov–Smirnov test against N(0, 1) stays above "
            "`normality.significance`", "gaussian noise", bounds=POSITIVE),
@@ -115,16 +130,16 @@ OF_ANSWERS = (
 )  # fmt: skip
 
 
-def _half(metric: Metric) -> Metric:
-    """The same metric of images that are restored from t = T/2."""
+def _matched(metric: Metric) -> Metric:
+    """The same metric of images that are restored from the t of matched severity."""
     return replace(
-        metric, key=f"{metric.key}_half", at="T/2", meaning="the same from t = T/2",
-        phrase=metric.phrase.replace("t = T", "t = T/2"),
+        metric, key=f"{metric.key}_matched", at="matched", meaning="the same from the t of matched severity",
+        phrase=metric.phrase.replace("t = T", "the matched t"),
     )  # fmt: skip
 
 
 METRICS = {
     metric.key: metric
-    for metric in (*OF_SAMPLES, *(m for full in OF_RESTORATIONS for m in (full, _half(full))), *OF_ANSWERS)
+    for metric in (*OF_SAMPLES, *(m for full in OF_RESTORATIONS for m in (full, _matched(full))), *OF_ANSWERS)
 }
 """Every metric by its key, in the order of the report."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -9,9 +10,19 @@ from PIL import Image
 
 from thaw.files import replacing
 
+T = TypeVar("T")
+
 STRIP_IMAGES = 4
 STRIP_COLUMNS = 11
 """A strip shows a process in eleven columns: every tenth of its T steps, both ends included."""
+MILESTONES = 5
+"""Milestones on a sheet, at most."""
+
+
+def shown(milestones: Sequence[T]) -> list[T]:
+    """The milestones that sheets show: at most MILESTONES of them, evenly chosen, the first and the last among them."""
+    count = min(MILESTONES, len(milestones))
+    return [milestones[round(k * (len(milestones) - 1) / max(1, count - 1))] for k in range(count)]
 
 
 def write_sheet(path: Path, rows: Sequence[npt.NDArray[np.uint8]]) -> None:

@@ -1,6 +1,6 @@
 """The Frechet distance between Gaussians fitted to features (Heusel et al. 2017, section 2)."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -130,14 +130,13 @@ def extrapolate(real: Moments, fake: Tensor, stream: torch.Generator) -> Extrapo
     return Extrapolation(sizes, distances, float(limit), float(slope))
 
 
-def floor(real: Moments, others: Tensor, count: int, draws: int, stream: torch.Generator) -> tuple[float, float, float]:
+def floor(
+    others: Tensor, count: int, draws: int, stream: torch.Generator, distance: Callable[[Tensor], float]
+) -> tuple[float, float, float]:
     """The distance that `count` real images keep from the real ones: mean, lowest and highest of several draws.
 
-    `others` are features (N, d) of real images that `real` does not contain; each draw takes `count` of them without
-    replacement. What a perfect model would score with as many samples.
+    `others` are features (N, d) of real images other than those that `distance` measures from; each draw takes `count`
+    of them without replacement. What a perfect model would score with as many samples.
     """
-    distances = [
-        frechet_distance(real, moments(others[torch.randperm(len(others), generator=stream)[:count]]))
-        for _ in range(draws)
-    ]
+    distances = [distance(others[torch.randperm(len(others), generator=stream)[:count]]) for _ in range(draws)]
     return float(np.mean(distances)), min(distances), max(distances)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import numpy.typing as npt
+import torch
 from torch import Tensor
 
 from thaw.core.randomness import generator
@@ -60,13 +61,15 @@ def severity_table(
 ) -> list[Row]:  # fmt: skip
     """Every score against the step t that images were degraded to, restored directly and by the sampler.
 
-    `drawn` has the restorations as `direct.T` and `iterative.T`, in the range of the data; T the step.
+    `drawn` has the restorations as `direct.T` and `iterative.T`, in the range of the data; T the step. They are of the
+    first images of `originals`.
     """
     rows = []
     for method in ("direct", "iterative"):
         found = {int(name.split(".")[1]): images for name, images in drawn.items() if name.startswith(f"{method}.")}
         for t, images in sorted(found.items()):
-            for metric, values in restoration_scores(network, originals, images, half_range).items():
+            first = originals.subset(torch.arange(len(images)))
+            for metric, values in restoration_scores(network, first, images, half_range).items():
                 if metric == KEPT:
                     interval = proportion_interval(float(values.mean()), len(values), confidence)
                 else:

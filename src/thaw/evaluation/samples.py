@@ -15,7 +15,7 @@ from thaw.data.images import LEVELS
 from thaw.errors import ThawError
 from thaw.evaluation.background import background_levels
 from thaw.evaluation.bootstrap import mean_interval, subsampling_error
-from thaw.evaluation.classifier import INFERENCE_BATCH, FeatureNetwork
+from thaw.evaluation.classifier import INFERENCE_BATCH, FeatureNetwork, legible
 from thaw.evaluation.diversity import class_entropy_interval, class_shares, unique_fraction
 from thaw.evaluation.frechet import (
     Moments,
@@ -29,7 +29,7 @@ from thaw.evaluation.frechet import (
 from thaw.evaluation.inception import inception_features, load_inception, weights
 from thaw.evaluation.intervals import hull, proportion_interval, student_interval, with_trainings
 from thaw.evaluation.kernel import kernel_distance
-from thaw.evaluation.neighbours import DRAWS, coverage, memorized, nearest
+from thaw.evaluation.neighbours import DRAWS, Likeness, likeness, memorized, nearest
 from thaw.evaluation.rows import BOOTSTRAP, REVERSE, SUBSAMPLES, Row, averaged_row, row, seed_of, share_row
 
 MEMORIZED = 0.01
@@ -42,30 +42,27 @@ COMPARED = 1000
 class Reference:
     """The real images' side of every comparison: the data, its feature network, features of the test images.
 
-    `moments` are those of the test images, `within` is the mean kernel of two of them, `floors` are the Frechet
-    distances of as many real images by their number.
+    `readers` say which images are legible, each where it is as sure as `sure`; there are none for images without
+    labels. `moments` are those of the test images, `within` is the mean kernel of two of them, `floors` are the Frechet
+    distances of as many real images by their number, and `limit` is that of infinitely many.
     """
 
     dataset: Dataset
     network: FeatureNetwork
+    readers: list[FeatureNetwork]
+    sure: float
     moments: Moments
     features: Tensor
     within: float
     floors: dict[int, float]
+    limit: float
     confidence: float
     resamples: int
 
 
 def frechet_rows(reference: Reference, feats: list[Tensor]) -> list[Row]:
-    """fid_classifier, its limit for infinitely many images, and kid_classifier of features (n, d), by training."""
+    """fid_infinite, fid_classifier and kid_classifier of features (n, d), by training."""
     count = len(feats[0])
-    by_training = np.array([fid_classifier(reference.moments, fake) for fake in feats])
-    interval = frechet_interval(
-        reference.moments, feats, reference.confidence, reference.resamples, generator("fid_classifier")
-    )._replace(value=float(by_training.mean()))
-    interval = with_trainings(interval, by_training, reference.confidence)
-    rows = [row("fid_classifier", interval, count, len(feats), REVERSE, reference.floors.get(count))]
-
     limits = []
     for index, fake in enumerate(feats):
         limit = extrapolate(reference.moments, fake, generator("fid_infinite", index)).limit
@@ -74,23 +71,38 @@ def frechet_rows(reference: Reference, feats: list[Tensor]) -> list[Row]:
             count, DRAWS, generator("fid_infinite subsamples", index),
         )  # fmt: skip
         limits.append(student_interval(limit, float(error), DRAWS - 1, reference.confidence))
-    rows.append(averaged_row("fid_infinite", limits, count, reference.confidence, SUBSAMPLES))
+    rows = [averaged_row("fid_infinite", limits, count, reference.confidence, SUBSAMPLES, reference.limit)]
+
+    by_training = np.array([fid_classifier(reference.moments, fake) for fake in feats])
+    interval = frechet_interval(
+        reference.moments, feats, reference.confidence, reference.resamples, generator("fid_classifier")
+    )._replace(value=float(by_training.mean()))
+    interval = with_trainings(interval, by_training, reference.confidence)
+    rows.append(row("fid_classifier", interval, count, len(feats), REVERSE, reference.floors.get(count)))
 
     distances = [kernel_distance(reference.features, fake, reference.confidence, reference.within) for fake in feats]
     rows.append(averaged_row("kid_classifier", distances, count, reference.confidence, "jackknife"))
     return rows
 
 
+def legible_row(reference: Reference, pixels: list[Tensor]) -> Row | None:
+    """The share of legible uint8 images (n, C, H, W) by training; None where there are no readers."""
+    if not reference.readers:
+        return None
+    read = [legible(reference.readers, images, reference.sure).numpy() for images in pixels]
+    return share_row("legible", np.stack(read), reference.confidence)
+
+
 def diversity_rows(reference: Reference, pixels: list[Tensor], feats: list[Tensor]) -> list[Row]:
-    """precision, recall, class_entropy, unique_fraction and memorized_fraction, by training."""
+    """precision, recall, density, coverage, class_entropy, unique_fraction and memorized_fraction, by training."""
     confidence, dataset, count = reference.confidence, reference.dataset, len(pixels[0])
     compared = torch.randperm(len(dataset.test), generator=generator("as many real images"))
     as_many = min(count, len(compared))
     real = reference.features[compared[:as_many]]
-    found = [coverage(real, fake[:as_many], confidence, generator("coverage", i)) for i, fake in enumerate(feats)]
+    found = [likeness(real, fake[:as_many], confidence, generator("coverage", i)) for i, fake in enumerate(feats)]
     rows = [
-        averaged_row("precision", [f.precision for f in found], as_many, confidence, SUBSAMPLES),
-        averaged_row("recall", [f.recall for f in found], as_many, confidence, SUBSAMPLES),
+        averaged_row(metric, [getattr(f, metric) for f in found], as_many, confidence, SUBSAMPLES)
+        for metric in Likeness._fields
     ]
     if dataset.train.labels is not None:
         entropies = [

@@ -20,8 +20,8 @@ from thaw.results.measurements import pictures
 
 _OVERVIEWS: tuple[Overview, ...] = (
     process.schedules, process.forward, process.markov_chain, process.normality, process.central_pixels,
-    training.loss, training.fid, sheet.overview, sheet.chains, evaluation.severity, evaluation.test_loss,
-    evaluation.likelihood, evaluation.classes, evaluation.extrapolation,
+    training.loss, training.schedule_losses, training.fid, sheet.overview, sheet.chains, evaluation.severity,
+    evaluation.test_loss, evaluation.likelihood, evaluation.classes, evaluation.extrapolation,
 )  # fmt: skip
 OVERVIEWS = {draw.__name__.replace("_", "-"): draw for draw in _OVERVIEWS}
 """The figures of several variants: the name of one is that of its function, with hyphens."""

@@ -54,7 +54,7 @@ def kind(params: Params, variant: str) -> str:
 
 def representatives(artifacts: Artifacts, params: Params, sheet: str) -> dict[str, str]:
     """For each kind of variant that has the sheet the one with the lowest Frechet distance, or else the first."""
-    rows = [row for row in read_csv(artifacts.summary) if row["metric"] == "fid_classifier"]
+    rows = [row for row in read_csv(artifacts.summary) if row["metric"] == "fid_infinite"]
     distances = {row["variant"]: float(row["value"]) for row in rows}
     members: dict[str, list[str]] = {}
     for variant in existing(params, lambda variant: artifacts.sheet(variant, sheet)):

@@ -15,15 +15,15 @@ from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, nth_color, readabl
 from thaw.figures.drawing import shares as draw_shares
 from thaw.figures.tiles import Grid, draw_grid, grid_figure
 from thaw.metrics import METRICS
-from thaw.params import Params
+from thaw.params import Comparison, Params
 from thaw.results.layout import Artifacts
-from thaw.results.wording import join
+from thaw.results.wording import code, join
 
 SHOWN = 12
 """Samples of each variant of a comparison."""
 CURVES = 2.7
 """The height of a band of charts, in inches."""
-COMPARED = ("fid_classifier", "class_preservation_half", "rmse_half", "ssim_half")
+COMPARED = ("fid_infinite", "legible", "class_preservation_matched", "rmse_matched", "ssim_matched")
 
 
 def draw_study(artifacts: Artifacts, params: Params, key: str) -> Drawing | None:
@@ -91,6 +91,11 @@ def _curves(panels: np.ndarray, curves: pd.DataFrame, axes: Mapping[str, Any]) -
     panels[0].figure.legend(lines, names, loc="outside lower center", ncols=min(4, len(names)), fontsize=SMALL)
 
 
+def _confounds(comparison: Comparison) -> str:
+    """In what the variants differ beside what the comparison is about."""
+    return f" The variants differ in {join(code(comparison.confounds))} too." if comparison.confounds else ""
+
+
 def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing | None:
     """Variants side by side: a row of samples of each, and what was measured of them with intervals."""
     comparison = params.studies.compared[key]
@@ -121,7 +126,7 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
     return Drawing(
         figure,
         f"{comparison.title[0].upper()}{comparison.title[1:]}: the first samples of each variant, not selected, and "
-        "what was measured of it, with their intervals.",
+        f"what was measured of it, with their intervals.{_confounds(comparison)}",
         f"A row of images for each of {join(present)}, and below them dots with error bars for "
         f"{join([METRICS[metric].title for metric in metrics])}.",
         [artifacts.summary, *(artifacts.sheet(variant, "samples") for variant in present)],

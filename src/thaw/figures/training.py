@@ -54,6 +54,39 @@ def loss(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     )
 
 
+def schedule_losses(artifacts: Artifacts, params: Params) -> Drawing | None:
+    """The losses of the schedules that one network is compared under: training beside validation, in the same axes."""
+    paths = table_paths(artifacts, params, "loss")
+    groups: dict[tuple[str, str], list[str]] = {}
+    for variant in paths:
+        train = params.variant(variant).train
+        if train.degradation.name == "gaussian_noise":
+            groups.setdefault((train.network.name, train.target), []).append(variant)
+    variants = max(groups.values(), key=len, default=[])
+    if len(variants) < 2:
+        return None
+    figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True, sharey=True)
+    shown = {variant: pd.read_csv(paths[variant]).query("seed == seed.min()") for variant in variants}
+    for variant, first in shown.items():
+        for panel, column in zip(panels, ("train_loss", "validation_loss"), strict=True):
+            panel.plot(first["images"], first[column], linewidth=1.0, label=variant)
+    for panel, title in zip(panels, ("training", "validation (EMA)"), strict=True):
+        panel.set(yscale="log", xlabel="images seen", title=title)
+        _thousands(panel, 4)
+    values = pd.concat([first[["train_loss", "validation_loss"]] for first in shown.values()])
+    readable_log_axis(panels[0].yaxis, values.min().min(), values.max().max())
+    panels[0].set_ylabel("loss")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3)
+    return Drawing(
+        figure,
+        "The losses of the first training under each noise schedule, with the same network and budget. A schedule "
+        "that spends more steps on much noise has an easier task and a lower loss, so their order is not that of the "
+        "samples.",
+        f"Two charts of loss against images seen, with a line for each of {join(variants)}.",
+        [paths[variant] for variant in variants],
+    )
+
+
 def _panels(count: int, most: int, height: float, extra: float, **options: Any) -> tuple[Figure, list[Axes]]:
     """A figure with so many panels, at most `most` in a row, whose rows are `height` inches high."""
     down = -(-count // most)

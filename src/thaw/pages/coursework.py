@@ -175,11 +175,19 @@ def training() -> None:
 def comparison() -> None:
     """Print the table of the headline numbers, and the sentences that rank the models by them."""
     show.comparison(
-        ["fid_classifier", "precision", "recall", "class_preservation_half", "rmse_half", "bits_per_dim"],
+        [
+            "fid_infinite",
+            "legible",
+            "precision",
+            "recall",
+            "class_preservation_matched",
+            "rmse_matched",
+            "bits_per_dim",
+        ],
         "tbl-comparison",
         f"The models, with {show.confidence()} intervals; the best of each column is bold.",
     )
-    for key in ("fid_classifier", "class_preservation_half", "bits_per_dim"):
+    for key in ("fid_infinite", "class_preservation_matched", "bits_per_dim"):
         if len(ranked := results().ranked(key)) > 1:
             _say(sentences.ranking_sentence(ranked))
 
@@ -199,7 +207,7 @@ def diversity() -> None:
 
 def severity() -> None:
     """Print for which of these models restoring step by step is better than at once, where any restores."""
-    if results().ranked("class_preservation_half"):
+    if results().ranked("class_preservation_matched"):
         _say(sentences.severity(results(), "class_preservation"))
 
 

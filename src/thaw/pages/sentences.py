@@ -116,14 +116,14 @@ def losses(results: Results) -> str:
     groups: dict[tuple[str, str, str], list[str]] = {}
     for variant in results.variants:
         block = results.params.variant(variant).train
-        if results.find(variant, "test_loss") and results.find(variant, "fid_classifier"):
+        if results.find(variant, "test_loss") and results.find(variant, "fid_infinite"):
             kind = (block.degradation.name, block.target, block.network.name)
             groups.setdefault(kind, []).append(variant)
     degradation, target, network = max(groups, key=lambda kind: len(groups[kind]), default=("", "", ""))
     members = groups.get((degradation, target, network), [])
     if len(members) < 2:
         return "Too few variants share a target and a network for their losses to be set beside their distances."
-    keys = "test_loss", "fid_classifier"
+    keys = "test_loss", "fid_infinite"
     losses, distances = ({variant: results.measured[variant, key].value for variant in members} for key in keys)
     order = sorted(members, key=lambda variant: distances[variant])
     lowest = min(losses, key=lambda variant: losses[variant])

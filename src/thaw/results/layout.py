@@ -7,7 +7,7 @@ from thaw.errors import ThawError
 from thaw.params import PARAMS_FILE
 
 OF_VARIANT = {
-    "forward": ("normality", "first_accepted", "schedule", "uniqueness", "levels", "network"),
+    "forward": ("normality", "first_accepted", "schedule", "uniqueness", "levels", "matched", "network"),
     "train": ("loss",),
     "evaluate": (
         "intervals", "fid", "extrapolation", "classes", "severity", "restorations", "objective", "test_loss",
@@ -17,7 +17,7 @@ OF_VARIANT = {
 """The tables of a variant by the stage that writes them."""
 SHEETS = {
     "forward": ("forward",),
-    "sample": ("samples", "milestones", "reconstructions", "chain"),
+    "sample": ("samples", "milestones", "milestone_restorations", "reconstructions", "chain"),
     "evaluate": ("confidence", "neighbours"),
 }
 """The sheets of image tiles of a variant by the stage that writes them."""

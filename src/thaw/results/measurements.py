@@ -112,5 +112,6 @@ def results() -> Results:
 
 def pictures(params: Params, variant: str) -> list[str]:
     """The figures of one variant: a GAN restores nothing, and goes to its samples in one step."""
-    restoring = ["reconstructions", "chain"] if params.variant(variant).train.target != "adversarial" else []
+    restores = params.variant(variant).train.target != "adversarial"
+    restoring = ["milestone_restorations", "reconstructions", "chain"] if restores else []
     return ["samples", "milestones", *restoring, "confidence", "neighbours"]

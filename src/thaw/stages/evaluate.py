@@ -13,7 +13,7 @@ from thaw.core.tensors import read_tensors
 from thaw.data import Dataset, read_dataset, to_uint8
 from thaw.diffusion.degradation import NormalMixture
 from thaw.evaluation import audit
-from thaw.evaluation.classifier import features, load_classifier
+from thaw.evaluation.classifier import features, load_classifier, load_readers
 from thaw.evaluation.frechet import frechet_interval, read_moments
 from thaw.evaluation.neighbours import nearest
 from thaw.evaluation.objective import bounds, likelihood_table, loss_row, loss_table, test_losses
@@ -28,6 +28,7 @@ from thaw.evaluation.samples import (
     extrapolation_table,
     frechet_rows,
     inception_row,
+    legible_row,
 )
 from thaw.files import write_csv, write_json
 from thaw.loading import load_model
@@ -38,7 +39,7 @@ from thaw.results.runs import record
 SHEET_COLUMNS = 10
 CLASSES = ("class", "share", "low", "high", "n", "test_images")
 SEVERITIES = ("t", "tau", "restoration", "metric", "value", "low", "high", "n")
-IMAGES = ("training", "image", "rmse", "ssim", "psnr", "rmse_half", "ssim_half", "psnr_half")
+IMAGES = ("training", "image", "rmse", "ssim", "psnr", "rmse_matched", "ssim_matched", "psnr_matched")
 LOSSES = ("t", "tau", "test_loss", "low", "high", "n")
 TERMS = ("term", "first_t", "last_t", "bits", "low", "high", "per_step", "n")
 
@@ -80,8 +81,9 @@ def _reference(artifacts: Artifacts, params: Params, variant: str) -> Reference:
         dataset.name, dataset.train.subset(torch.arange(examples)), dataset.validation, dataset.test, dataset.half_range
     )
     return Reference(
-        seen, network, read_moments(statistics), features(network, dataset.test.pixels), header["within"],
-        floors, params.evaluation.confidence, params.budget.evaluate.resamples,
+        seen, network, load_readers(artifacts.reference("readers.safetensors")), params.evaluation.readers.sure,
+        read_moments(statistics), features(network, dataset.test.pixels), header["within"], floors, header["limit"],
+        params.evaluation.confidence, params.budget.evaluate.resamples,
     )  # fmt: skip
 
 
@@ -100,6 +102,8 @@ def _measure_samples(
     if params.evaluation.inception:
         statistics = artifacts.reference("statistics.safetensors")
         rows.append(inception_row(reference, pixels, artifacts.reference("inception"), statistics))
+    if read := legible_row(reference, pixels):
+        rows.append(read)
     rows += diversity_rows(reference, pixels, feats)
     if background := background_row(reference, pixels):
         rows.append(background)
@@ -157,7 +161,7 @@ def _measure_restorations(
                 restoration_scores(network, originals, drawn[f"{part}.{seed}"], dataset.half_range)
                 for seed in _seeds(drawn)
             ]
-            for part, suffix in (("full", ""), ("half", "_half"))
+            for part, suffix in (("full", ""), ("matched", "_matched"))
         }
         for suffix, by_training in scores.items():
             rows += restoration_rows(by_training, suffix, reference.confidence, reference.resamples)

@@ -12,8 +12,9 @@ from thaw.data import Dataset, read_dataset, to_uint8
 from thaw.diffusion.degradation import Degradation, Mixture, NormalMixture
 from thaw.evaluation.architecture import Block, blocks
 from thaw.evaluation.background import grey_levels
+from thaw.evaluation.matched import COLUMNS, matched_row, matched_table
 from thaw.evaluation.normality import first_accepted, normality, schedule_rows
-from thaw.evaluation.rows import TOTALS
+from thaw.evaluation.rows import TOTALS, Row
 from thaw.evaluation.uniqueness import uniqueness
 from thaw.files import write_csv
 from thaw.params import Params, read_params
@@ -25,7 +26,10 @@ UNIQUE_IMAGES = 1000
 
 
 def run(artifacts: Artifacts, variant: str) -> None:
-    """Write the tables normality, first_accepted, schedule, uniqueness, levels and network, and the sheet `forward`."""
+    """Write the tables normality, first_accepted, schedule, uniqueness, levels, matched and network.
+
+    And the sheet `forward`. `schedule` has what metrics.json takes over: how near z_t comes to N(0, 1), and matched_t.
+    """
     params = read_params(artifacts.params)
     torch.set_num_threads(params.threads)
     dataset = read_dataset(params.data, artifacts.root)
@@ -33,7 +37,14 @@ def run(artifacts: Artifacts, variant: str) -> None:
     degradation = build_degradation(params.variant(variant).train, params.data, key, artifacts.root)
     chosen = torch.randperm(len(dataset.test), generator=generator("normality images"))
     x = dataset.to_range(dataset.test.pixels[chosen[: params.normality.images]])
-    _normality(artifacts, params, variant, degradation, x)
+    totals = _normality(artifacts, params, variant, degradation, x)
+
+    matched = []
+    if params.variant(variant).train.target != "adversarial":  # a generator restores nothing
+        matched = matched_table(degradation, dataset, params.evaluation.classifier, params.evaluation.confidence)
+        totals.append(matched_row(matched))
+    write_csv(artifacts.table(variant, "matched"), matched, COLUMNS)
+    write_csv(artifacts.table(variant, "schedule"), totals, TOTALS)
 
     compared = dataset.test.subset(chosen[:UNIQUE_IMAGES])
     found = uniqueness(degradation, dataset.to_range(compared.pixels), compared.labels, dataset.half_range)
@@ -43,8 +54,11 @@ def run(artifacts: Artifacts, variant: str) -> None:
     _strips(artifacts, variant, degradation, x[:STRIP_IMAGES], dataset.half_range)
 
 
-def _normality(artifacts: Artifacts, params: Params, variant: str, degradation: Degradation, x: Tensor) -> None:
-    """Write how near z_t of the images x comes to N(0, 1), by t and for every image and draw of the source."""
+def _normality(artifacts: Artifacts, params: Params, variant: str, degradation: Degradation, x: Tensor) -> list[Row]:
+    """Write how near z_t of the images x comes to N(0, 1), by t and for every image and draw of the source.
+
+    Its totals, where the degradation adds Gaussian noise.
+    """
     settings, steps = params.normality, degradation.steps
     rows, tested = [], dict[int, Any]()
     for t in sorted({max(1, round(steps * k / (settings.points - 1))) for k in range(settings.points)}):
@@ -72,8 +86,9 @@ def _normality(artifacts: Artifacts, params: Params, variant: str, degradation: 
             for image in range(len(x))
         ],
     )  # fmt: skip
-    totals = schedule_rows(list(tested), curves, settings.significance, params.evaluation.confidence)
-    write_csv(artifacts.table(variant, "schedule"), totals if isinstance(degradation, NormalMixture) else [], TOTALS)
+    if not isinstance(degradation, NormalMixture):
+        return []
+    return schedule_rows(list(tested), curves, settings.significance, params.evaluation.confidence)
 
 
 def _levels(degradation: Degradation, dataset: Dataset) -> list[dict[str, int]]:
