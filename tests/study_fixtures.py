@@ -34,6 +34,7 @@ TRAIN_BUDGET = {
     "warmup_steps": 0, "final_learning_rate": 1, "seeds": [0], "milestones": [1], "validations": 1,
     "validation_images": 8,
 }  # fmt: skip
+CLASSIFIER = {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0}
 
 
 def study_params(count: int = 20, shape: Shape = SHAPE, steps: int = 6) -> Params:
@@ -54,8 +55,8 @@ def study_params(count: int = 20, shape: Shape = SHAPE, steps: int = 6) -> Param
             "profile": "tiny",
             "train": {"cnn": TRAIN_BUDGET},
             "sample": {
-                "images": 20, "reconstructions": 20, "severities": 2,
-                "milestone_images": 20, "steps": steps, "strip_steps": 6,
+                "images": 20, "reconstructions": 20, "severities": 2, "severity_images": 20, "milestone_images": 20,
+                "milestone_steps": steps, "steps": steps, "steps_with_schedule": steps, "strip_steps": 6,
             },
             "objective": {"test_images": 20, "likelihood_images": 4, "resamples": 20},
             "evaluate": {"resamples": 20},
@@ -65,8 +66,8 @@ def study_params(count: int = 20, shape: Shape = SHAPE, steps: int = 6) -> Param
         "variants": {"studied": studied},
         "normality": {"images": 4, "draws": 2, "points": 3, "significance": 0.05},
         "evaluation": {
-            "classifier": {"epochs": 1, "batch_size": 8, "learning_rate": 1e-3, "seed": 0}, "inception": False,
-            "confidence": 0.95
+            "classifier": CLASSIFIER, "readers": CLASSIFIER | {"count": 2, "sure": 0.9}, "inception": False,
+            "confidence": 0.95,
         },
         "studies": {"trained": {}, "untrained": {}, "compared": {}},
     })  # fmt: skip

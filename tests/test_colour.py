@@ -88,13 +88,20 @@ def test_the_feature_network_learns_rotations(made: Artifacts) -> None:
     assert known["test_images"] == 4 * TEST
 
 
+def test_images_without_classes_have_no_readers(made: Artifacts) -> None:
+    weights, header = read_tensors(made.reference("readers.safetensors"))
+    assert (weights, header["count"]) == ({}, 0)
+    assert json.loads(made.reference("classifier.json").read_text())["readers_test_accuracy"] == []
+
+
 @pytest.mark.parametrize("variant", VARIANTS)
 def test_a_variant_has_the_metrics_that_apply_to_images_without_classes(made: Artifacts, variant: str) -> None:
     metrics = json.loads(made.metrics(variant).read_text())
-    restoring = {"rmse", "ssim", "psnr", "rmse_half", "ssim_half", "psnr_half", "test_loss"}
+    restoring = {"rmse", "ssim", "psnr", "rmse_matched", "ssim_matched", "psnr_matched", "matched_t", "test_loss"}
     assert metrics["fid_classifier"] > 0
     assert (restoring & set(metrics)) == (restoring if variant.startswith("ddpm") else set())
-    assert not [key for key in metrics if key.startswith("class_")]
+    assert {"density", "coverage"} <= set(metrics)
+    assert not [key for key in metrics if key.startswith("class_") or key == "legible"]
 
 
 def test_the_gan_has_the_losses_of_both_networks(made: Artifacts) -> None:

@@ -21,7 +21,7 @@ STUDIES = {
     stage: {block["name"] for block in ASKED[kind].values()}
     for stage, kind in (("study", "trained"), ("untrained_study", "untrained"))
 }
-MOST = 9
+MOST = 10
 """Dependencies of a stage; a study may sample in any of several ways, each of which is a file."""
 
 ASKING = {

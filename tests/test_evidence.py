@@ -32,7 +32,7 @@ def write_audit(artifacts: Artifacts, variant: str, *scores: tuple[str, str, flo
 
 
 def write_restorations(artifacts: Artifacts, variant: str, scores: np.ndarray, first: int = 0) -> None:
-    table = [{"training": 0, "image": first + i, "rmse_half": float(score)} for i, score in enumerate(scores)]
+    table = [{"training": 0, "image": first + i, "rmse_matched": float(score)} for i, score in enumerate(scores)]
     write_csv(artifacts.table(variant, "restorations"), table)
 
 
@@ -54,7 +54,7 @@ def project(bare: Artifacts) -> Artifacts:
     shutil.copy(Artifacts(ROOT).published, bare.published)
     values = {GOOD: 20.0, OTHER: 24.0, BAD: 50.0}
     found = [measured(value, variant=v, trainings=1) for v, value in values.items()]
-    found += [measured(value / 100, key="rmse_half", variant=v, trainings=1) for v, value in values.items()]
+    found += [measured(value / 100, key="rmse_matched", variant=v, trainings=1) for v, value in values.items()]
     write_csv(bare.summary, rows(found))
     hard = np.random.default_rng(0).normal(0.3, 0.1, 60)  # some images are hard for everyone
     write_restorations(bare, GOOD, hard)
@@ -72,7 +72,7 @@ def said(bare: Artifacts, capsys: pytest.CaptureFixture[str]) -> Any:
 
 def pair(project: Artifacts, a: str, b: str) -> tuple[Measurement, Measurement]:
     found = Results(project)
-    return found.measured[a, "rmse_half"], found.measured[b, "rmse_half"]
+    return found.measured[a, "rmse_matched"], found.measured[b, "rmse_matched"]
 
 
 def test_a_difference_in_pairs_is_seen_where_the_images_differ_more_than_the_variants(project: Artifacts) -> None:
@@ -93,7 +93,7 @@ def test_variants_that_restored_other_images_are_not_paired(project: Artifacts) 
 
 
 def test_a_paired_difference_of_single_trainings_is_said_to_be_theirs(project: Artifacts, said: Any) -> None:
-    show.differences("rmse_half")
+    show.differences("rmse_matched")
     text = said()
     assert f"| `{OTHER}` | +0.01" in text
     assert "yes, for these trainings" in text
@@ -131,11 +131,11 @@ def test_without_results_the_page_says_so(bare: Artifacts, said: Any) -> None:
     assert said() == ""
     show.audit()
     show.published_numbers()
-    show.differences("rmse_half")
+    show.differences("rmse_matched")
     text = said()
     assert "the audit has not been run" in text
     assert "{#tbl-published .absent}" in text, "references to the table still arrive"
-    assert "{#tbl-paired-rmse_half .absent}" in text
+    assert "{#tbl-paired-rmse_matched .absent}" in text
 
 
 def test_the_floor_of_a_study_is_that_of_its_number_of_images(bare: Artifacts, said: Any) -> None:

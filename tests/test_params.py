@@ -9,7 +9,7 @@ from ruamel.yaml import YAML
 
 from thaw import cli
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE, Budget, read_params, read_yaml, suggest, write_profile
+from thaw.params import PARAMS_FILE, Budget, Params, read_params, read_yaml, suggest, write_profile
 from thaw.variant import check
 
 PROJECT = Path(__file__).parents[1]
@@ -38,7 +38,9 @@ budget: # what sets the cost
       milestones: [0.5, 1]
       validations: 4
       validation_images: 64
-  sample: {images: 20, reconstructions: 20, severities: 4, milestone_images: 15, steps: 4, strip_steps: 20}
+  sample:
+    {images: 20, reconstructions: 20, severities: 4, severity_images: 10, milestone_images: 15, milestone_steps: 3,
+     steps: 4, steps_with_schedule: 6, strip_steps: 20}
   objective: {test_images: 100, likelihood_images: 10, resamples: 20}
   evaluate: {resamples: 20}
   study: {images: 20}
@@ -63,9 +65,11 @@ variants:
 normality: {images: 4, draws: 2, points: 11, significance: 0.05} # no training
 evaluation:
   classifier: {epochs: 1, batch_size: 128, learning_rate: 3e-3, seed: 0}
+  readers: {count: 2, epochs: 1, batch_size: 128, learning_rate: 3e-3, seed: 9, sure: 0.9}
   inception: false
   confidence: 0.95
-studies: {trained: {}, untrained: {}, compared: {}} # none yet
+studies:
+  {trained: {}, untrained: {}, compared: {t: {title: two, about: [train, sample], variants: [noisy, zoomed]}}} # one
 """
 
 Write = Callable[..., Path]
@@ -164,6 +168,8 @@ UNKNOWN = [
     ("budget.train.cnn.image", "images", "validations"),
     ("budget.sample.imagse", "images", "strip_steps"),
     ("budget.sample.severity", "severities", "images"),
+    ("budget.sample.step_with_schedule", "steps_with_schedule", "milestone_steps"),
+    ("budget.train.cnn.precondition", "preconditioned", "weighting"),
     ("budget.objective.likelihood", "likelihood_images", "resamples"),
     ("budget.evaluate.resample", "resamples", "resamples"),
     ("defaults.trian", "train", "sample"),
@@ -172,11 +178,14 @@ UNKNOWN = [
     (f"{NOISY}.trains", "train", "sample"),
     (f"{NOISY}.train.taget", "target", "degradation"),
     (f"{NOISY}.train.long", "longer", "trainings"),
+    (f"{NOISY}.train.weights", "weighting", "preconditioned"),
     (f"{NOISY}.sample.lattent", "latent", "sampler"),
     ("normality.drawz", "draws", "points"),
     ("evaluation.confidenc", "confidence", "classifier"),
     ("evaluation.inceptoin", "inception", "classifier"),
     ("evaluation.classifier.epoch", "epochs", "seed"),
+    ("evaluation.readers.counts", "count", "sure"),
+    ("studies.compared.t.confound", "confounds", "about"),
     (f"{NOISY}.train.degradation.step", "steps", "schedule"),
     (f"{NOISY}.train.degradation.schedule.beta-min", "beta_min", "beta_max"),
     (f"{NOISY}.sample.sampler.varience", "variance", "clamp"),
@@ -218,8 +227,10 @@ def test_what_thaw_supplies_itself_is_no_option(given: str, write: Write) -> Non
 
 MISSING = [
     "threads", "budget", "defaults", "variants", "studies", "data.pixels", "budget.train.cnn.images",
-    "budget.objective", "budget.objective.resamples", "budget.sample.severities", "evaluation.inception",
-    "evaluation.classifier.seed", f"{NOISY}.train.degradation", f"{NOISY}.train.degradation.name",
+    "budget.objective", "budget.objective.resamples", "budget.sample.severities", "budget.sample.steps_with_schedule",
+    "budget.sample.severity_images", "budget.sample.milestone_steps", "evaluation.inception", "evaluation.readers",
+    "evaluation.readers.sure", "studies.compared.t.about", "evaluation.classifier.seed",
+    f"{NOISY}.train.degradation", f"{NOISY}.train.degradation.name",
     f"{NOISY}.train.degradation.steps", f"{NOISY}.train.degradation.schedule",
     f"{NOISY}.train.degradation.schedule.name", f"{NOISY}.train.degradation.schedule.beta_max",
     f"{ZOOMED}.sample.latent",
@@ -294,6 +305,13 @@ WRONG: list[tuple[str, Any, str]] = [
     ("budget.objective.likelihood_images", 1, "budget.objective.likelihood_images is 1, but it should be greater than"),
     (f"{NOISY}.train.longer", 1, "train.longer is 1, but it should be greater than or equal to 2"),
     (f"{NOISY}.train.longer", 2.5, "train.longer is 2.5, but it should be a valid integer"),
+    (f"{NOISY}.train.weighting", "simpel", "'uniform', 'simple' or 'variational' (did you mean simple?)"),
+    (f"{NOISY}.train.preconditioned", 1, "train.preconditioned is 1, but it should be a valid boolean"),
+    ("budget.train.cnn.weighting", "uniforn", "'uniform', 'simple' or 'variational' (did you mean uniform?)"),
+    ("budget.sample.milestone_steps", 0, "milestone_steps is 0, but it should be greater than or equal to 1"),
+    ("evaluation.readers.sure", 1, "evaluation.readers.sure is 1, but it should be less than 1"),
+    ("studies.compared.t.about", [], "studies.compared.t.about is empty; give it at least one entry"),
+    ("studies.compared.t.variants", ["noisy"], "studies.compared.t.variants is empty"),
     ("studies", None, "studies is not a block of keys; write them below it"),
     ("threads", True, "threads is True, but it should be a valid integer"),
     ("threads", "1", "threads is '1', but it should be a valid integer"),
@@ -428,7 +446,7 @@ def test_a_profile_keeps_comments_and_order_of_all_else(write: Write) -> None:
     assert list(read_yaml(path)) == list(loaded())
     for comment in ("# A comment at the top.\n", "threads: 1 # of a process\n", "budget: # what sets the cost\n",
                     "defaults: # of every variant\n", "# overridden below\n", "noisy: # the first\n",
-                    "# no training\n", "studies: {trained: {}, untrained: {}, compared: {}} # none yet\n"):  # fmt: skip
+                    "# no training\n", "variants: [noisy, zoomed]}}} # one\n"):  # fmt: skip
         assert comment in text
     assert "beta_min: 1e-4" in text, "numbers stay as they were written"
     assert "seeds: [0, 1]\n" in text
@@ -542,6 +560,9 @@ def test_the_installed_command_ends_with_status_2_and_no_traceback(write: Write)
 
 # Studies, and what the budget says of networks
 
+ALONE = (f"{ZOOMED}.study", "t")
+"""Leaves noisy alone in the main comparison."""
+
 
 def test_the_budget_sets_options_of_the_network_and_a_variant_goes_before_it(write: Write) -> None:
     budget = {**loaded()["budget"]["train"]["cnn"], "network": {"widths": [4, 8], "kernel": 1}}
@@ -568,7 +589,8 @@ def test_an_unknown_option_in_the_budget_is_refused(write: Write) -> None:
 def test_what_a_variant_asks_of_its_training_goes_before_the_budget(
     asked: dict[str, float], budgeted: dict[str, Any], write: Write
 ) -> None:
-    params = read_params(write(*((f"{NOISY}.train.{key}", value) for key, value in asked.items())))
+    changes = ((f"{NOISY}.train.{key}", value) for key, value in asked.items())
+    params = read_params(write(ALONE, *changes))
     usual = params.budget.train["cnn"]
     assert (usual.images, usual.seeds, usual.learning_rate) == (640, [0, 1], 4e-3)
     assert params.train_budget("zoomed") == usual
@@ -576,8 +598,7 @@ def test_what_a_variant_asks_of_its_training_goes_before_the_budget(
 
 
 def test_variants_of_one_study_are_left_out_of_the_comparison(write: Write) -> None:
-    compared = {"t": {"title": "two", "variants": ["noisy", "zoomed"]}}
-    params = read_params(write(("studies.compared", compared), (f"{ZOOMED}.study", "t")))
+    params = read_params(write((f"{ZOOMED}.study", "t")))
     assert params.compared == ["noisy"]
 
 
@@ -585,10 +606,12 @@ def test_variants_of_one_study_are_left_out_of_the_comparison(write: Write) -> N
     ("key", "value", "why"),
     [
         ("studies.trained", {"a": {"name": "x", "variant": "nosy"}}, "nosy, which is no variant (did you mean noisy?)"),
-        ("studies.compared", {"a": {"title": "x", "variants": ["noisy", "zoom"]}}, "is zoom, which is no variant"),
+        ("studies.compared.t.variants", ["noisy", "zoom"], "is zoom, which is no variant (did you mean zoomed?)"),
         (f"{ZOOMED}.study", "targets", "variants.zoomed.study is targets, for which studies.compared has no entry"),
         ("studies.untrained", {"A b": {"name": "x"}}, "studies has A b, which is not a name thaw can use for files"),
         (f"{ZOOMED}.train.weighting", "variational", "weights are those of the noise"),
+        (f"{NOISY}.train.weighting", "uniform", "weighting is uniform, which weighs the answer of a preconditioned"),
+        (f"{ZOOMED}.train.preconditioned", True, "preconditioned is true, which takes noise that is drawn"),
         (f"{ZOOMED}.train.target", "adversarial", "adversarial goes with erase"),
     ],
 )
@@ -602,3 +625,129 @@ def test_a_name_is_one_study_or_variant(write: Write) -> None:
     assert "has a both in trained and in untrained" in refusal(twice)
     both = write(("studies.untrained", {"noisy": {"name": "x"}}))
     assert "noisy names a variant and a study; rename one of them" in refusal(both)
+
+
+# What the budget says of the loss
+
+INSIDE = ("budget.train.cnn.preconditioned", True), ("budget.train.cnn.weighting", "uniform")
+
+
+def loss_of(params: Params, variant: str) -> tuple[bool, str]:
+    block = params.variant(variant).train
+    return block.preconditioned, block.weighting
+
+
+def test_without_a_word_of_the_budget_the_loss_is_plain(write: Write) -> None:
+    params = read_params(write())
+    assert loss_of(params, "noisy") == loss_of(params, "zoomed") == (False, "simple")
+
+
+@pytest.mark.parametrize("target", ["noise", "clean", "velocity"])
+def test_the_budget_preconditions_gaussian_noise_where_noise_or_clean_is_predicted(target: str, write: Write) -> None:
+    params = read_params(write(*INSIDE, (f"{NOISY}.train.target", target)))
+    check(params)
+    assert loss_of(params, "noisy") == ((False, "simple") if target == "velocity" else (True, "uniform"))
+    assert loss_of(params, "zoomed") == (False, "simple"), "a degradation without a source has the plain loss"
+
+
+def test_a_morph_and_a_gan_are_not_preconditioned() -> None:
+    params = read_params(PROJECT / PARAMS_FILE)
+    for name, variant in params.variants.items():
+        if variant.train.degradation.name != "gaussian_noise":
+            assert loss_of(params, name) == (False, "simple"), name
+
+
+def test_a_variant_goes_before_the_budget_s_loss(write: Write) -> None:
+    changes = (f"{NOISY}.train.weighting", "simple"), (f"{NOISY}.train.preconditioned", False)
+    assert loss_of(read_params(write(*INSIDE, changes[0])), "noisy") == (True, "simple")
+    assert loss_of(read_params(write(*INSIDE, *changes)), "noisy") == (False, "simple")
+    path = write(*INSIDE, changes[1])
+    assert "variants.noisy.train.weighting is uniform" in refusal(path)
+
+
+# How many steps
+
+
+def test_sampling_takes_the_steps_of_a_schedule_where_there_is_one(write: Write) -> None:
+    params = read_params(write())
+    assert params.sampling_steps("noisy") == params.choices("noisy")["sample.steps"] == 6
+    assert params.sampling_steps("zoomed") == params.choices("zoomed")["sample.steps"] == 4
+
+
+# Comparisons are fair
+
+
+def two(write: Write, *changes: tuple[str, Any], about: list[str], confounds: list[str] | None = None) -> Path:
+    """Parameters in which noisy and a second variant like it are compared, with changes to the second, `other`."""
+    noisy = loaded()["variants"]["noisy"]
+    compared = {"t": {"title": "two", "about": about, "confounds": confounds or [], "variants": ["noisy", "other"]}}
+    return write(("variants.other", noisy | {"study": "t"}), ("studies.compared", compared), *changes)
+
+
+LOUDER = ("variants.other.train.degradation.schedule.beta_max", 0.03)
+DIFFERENCES: list[tuple[tuple[str, Any], str]] = [
+    (("variants.other.train.target", "clean"), "train.target"),
+    (("variants.other.train.trainings", 1), "train.trainings"),
+    (("variants.other.train.longer", 2), "train.images, train.longer"),
+    (("variants.other.train.learning_rate", 1e-3), "train.learning_rate"),
+    (("variants.other.train.examples", 100), "train.examples"),
+    (("variants.other.train.ema_decay", 0.9), "train.ema_decay"),
+    (("variants.other.train.preconditioned", True), "train.preconditioned"),
+    (("variants.other.train.weighting", "variational"), "train.weighting"),
+    (("variants.other.train.degradation.steps", 20), "train.degradation.steps"),
+    (("variants.other.sample.sampler.variance", "upper"), "sample.sampler.variance"),
+    (("variants.other.sample.sampler.name", "ddim"), "sample.sampler.name"),
+    (("variants.other.sample.seed", 9), "sample.seed"),
+]
+
+
+def test_variants_that_differ_in_what_a_comparison_is_about_are_compared(write: Write) -> None:
+    for about in ("train", "train.degradation", "train.degradation.schedule", "train.degradation.schedule.beta_max"):
+        read_params(two(write, LOUDER, about=[about]))
+
+
+@pytest.mark.parametrize(("change", "keys"), DIFFERENCES, ids=[keys for _, keys in DIFFERENCES])
+def test_a_comparison_of_variants_that_differ_in_more_is_refused(
+    change: tuple[str, Any], keys: str, write: Write
+) -> None:
+    assert refusal(two(write, LOUDER, change, about=["train.degradation.schedule"])) == (
+        "params.yaml: studies.compared.t is about train.degradation.schedule, but noisy and other differ in "
+        f"{keys} too; make them the same, or list the keys under studies.compared.t.confounds, which the report states."
+    )
+    path = two(write, LOUDER, change, about=["train.degradation.schedule"], confounds=keys.split(", "))
+    assert read_params(path).studies.compared["t"].confounds == keys.split(", ")
+
+
+def test_a_network_s_own_budget_is_a_difference(write: Write) -> None:
+    other = {"images": 960, "batch_size": 16, "seeds": [0], "network": {"widths": [8]}, "validations": 3}
+    wide = loaded()["budget"]["train"]["cnn"] | other
+    changes = ("budget.train.convnext_unet", wide), ("variants.other.train.network", {"name": "convnext_unet"})
+    sentence = refusal(two(write, *changes, about=["train.network"]))
+    assert "noisy and other differ in train.batch_size, train.images, train.trainings too" in sentence
+    confounds = ["train.batch_size", "train.images", "train.trainings"]
+    check(read_params(two(write, *changes, about=["train.network"], confounds=confounds)))
+
+
+def test_the_number_of_steps_of_a_degradation_without_a_schedule_is_a_difference(write: Write) -> None:
+    every = ["train", "sample.sampler", "sample.latent", "sample.seed"]
+    sentence = refusal(write(("studies.compared.t.about", every)))
+    assert "noisy and zoomed differ in sample.steps too" in sentence
+
+
+def test_a_key_s_name_is_not_the_beginning_of_another(write: Write) -> None:
+    sentence = refusal(two(write, ("variants.other.train.target", "clean"), about=["train.targ"]))
+    assert "differ in train.target too" in sentence
+
+
+OVERRIDDEN = [("longer", 2), ("learning_rate", 1e-3), ("examples", 100), ("ema_decay", 0.9)]
+
+
+@pytest.mark.parametrize(("key", "value"), OVERRIDDEN)
+def test_a_training_of_its_own_has_no_place_in_the_main_comparison(key: str, value: float, write: Write) -> None:
+    change = (f"{ZOOMED}.train.{key}", value)
+    sentence = refusal(write(change))
+    assert sentence.startswith(f"params.yaml: variants.zoomed.train.{key} is {value}, but ")
+    assert "for noisy, which has the same network and stands in the same comparison" in sentence
+    read_params(write(change, ALONE))
+    unet = ("budget.train.convnext_unet", loaded()["budget"]["train"]["cnn"])
+    read_params(write(change, unet, (f"{ZOOMED}.train.network", {"name": "convnext_unet"})))

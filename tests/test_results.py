@@ -68,11 +68,16 @@ def test_nothing_is_written_as_less_than_nothing() -> None:
     assert METRICS["kid_classifier"].show(-0.01) == "-0.01"
 
 
-def test_a_metric_halfway_differs_from_the_whole_in_where_it_starts_alone() -> None:
-    whole, half = METRICS["psnr"], METRICS["psnr_half"]
-    assert (whole.title, half.title, half.short) == ("PSNR (dB)", "PSNR (dB), T/2", "PSNR")
-    assert (half.better, half.bounds, half.digits) == (whole.better, whole.bounds, whole.digits)
-    assert "t = T/2 that keep" in METRICS["class_preservation_half"].phrase
+def test_a_metric_at_matched_severity_differs_from_the_whole_in_where_it_starts_alone() -> None:
+    whole, matched = METRICS["psnr"], METRICS["psnr_matched"]
+    assert (whole.title, matched.title, matched.short) == ("PSNR (dB)", "PSNR (dB), matched", "PSNR")
+    assert (matched.better, matched.bounds, matched.digits) == (whole.better, whole.bounds, whole.digits)
+    assert "from the matched t that keep" in METRICS["class_preservation_matched"].phrase
+
+
+def test_the_distance_of_infinitely_many_samples_is_the_headline() -> None:
+    assert next(iter(METRICS)) == "fid_infinite"
+    assert METRICS["fid_infinite"].title == "FID∞ (classifier)"
 
 
 def test_lists_read_as_words() -> None:

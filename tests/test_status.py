@@ -82,7 +82,7 @@ def test_an_absent_model_that_is_no_longer_the_one_sampled_from_outdates_its_sam
 
 def test_the_status_groups_what_runs_for_the_same_reason_and_says_how_long(project: Project) -> None:
     project.edit("src/layers/a.py", "1", "2")
-    project.change("variants", B, "train", "longer", 2)
+    project.change("variants", B, "train", "trainings", 2)
     project.lack()
     text, outdated = explain(project)
     assert outdated
@@ -90,12 +90,12 @@ def test_the_status_groups_what_runs_for_the_same_reason_and_says_how_long(proje
         f"{A}: train (its result is not on this machine), sample, evaluate (about 12 min)",
         "    code src/layers changed (a.py)",
         f"{B}: train, sample, evaluate (about 12 min)",
-        f"    parameter variants.{B}.train.longer was absent and is 2",
+        f"    parameter variants.{B}.train.trainings was 1 and is 2",
         "    code src/layers changed (a.py)",
         f"{STUDY}: study",
         f"    follows from train@{B}",
         "summarize",
-        f"    parameter variants.{B}.train.longer was absent and is 2",
+        f"    parameter variants.{B}.train.trainings was 1 and is 2",
     ]
     assert text.splitlines()[-1].startswith("`thaw report` brings this up to date in about 23 min")
 

@@ -49,6 +49,7 @@ def test_a_study_has_one_table_and_strips_of_one_shape(name: str, shape: Shape, 
     ("name", "right"),
     [
         ("sampling_steps", {"steps": [2, 4]}),
+        ("sampling_steps", {"steps": [1000], "samplers": ["ddim", "ancestral, lower"]}),
         ("morph_latents", {"noise": [0.1], "sources": [3]}),
         ("zoom_sampling", {"latent_noise": [], "step_noise": [1]}),
         ("blur_latents", {"noise": [0.1, 0.2]}),
@@ -64,6 +65,8 @@ def test_options_are_those_of_params_yaml(name: str, right: Row) -> None:
     [
         ("sampling_steps", {"steps": [5, 0]}, r"steps\.1 is 0"),
         ("sampling_steps", {"steps": []}, "steps is empty"),
+        ("sampling_steps", {"samplers": ["dim"]}, r"samplers\.0 is 'dim', .*did you mean ddim"),
+        ("sampling_steps", {"samplers": []}, "samplers is empty"),
         ("clamping", {"steps": 0}, "steps is 0"),
         ("predicted_noise", {"fractions": [0.5, 1.5]}, r"fractions\.1 is 1.5"),
         ("terminal_mismatch", {"steps": 5}, "steps is not a key"),

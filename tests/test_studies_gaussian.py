@@ -42,21 +42,32 @@ def test_every_sampler_gives_the_only_image_there_is_in_any_number_of_steps() ->
         torch.testing.assert_close(strip.images, point.expand_as(strip.images), atol=1e-5, rtol=0)
 
 
-def test_steps_are_at_most_the_budget_s_and_samplers_share_their_latents() -> None:
+def test_steps_are_at_most_those_of_the_process_and_samplers_share_their_latents() -> None:
     seen: list[tuple[int, Tensor]] = []
-    outcome = sampling_steps(noised(LINEAR, denoise=watching(lambda z, t: 0.1 * z, seen)), steps=(2, 4, 40))
-    assert [(row["sampler"], row["steps"]) for row in outcome.curves] == [
+    small = noised(LINEAR, denoise=watching(lambda z, t: 0.1 * z, seen), steps=3)
+    outcome = sampling_steps(small, steps=(2, 4, 100, 1000))
+    cases = [
         (sampler, steps)
         for sampler in ("ancestral, lower", "ancestral, upper", "ddim", "ddim, no clamp")
-        for steps in (2, 4, 6)
+        for steps in (2, 4, LINEAR.steps)
     ]
+    assert [(row["sampler"], row["steps"]) for row in outcome.curves] == cases
+    assert [row["sampler"] for row in outcome.table] == [f"{sampler}, {steps} steps" for sampler, steps in cases]
     starts = [z for t, z in seen if t == LINEAR.steps]
     assert len(starts) == 12
     assert all(torch.equal(z, starts[0]) for z in starts)
-    assert [row["steps"] for row in outcome.table] == 4 * [6]
-    for row in outcome.table:
-        assert {key: row[key] for key in outcome.curves[0]} in outcome.curves
+    for row, point in zip(outcome.table, outcome.curves, strict=True):
+        assert {key: row[key] for key in ("fid_classifier", "low", "high")}.items() <= point.items()
         assert 0 <= row["low"] <= row["fid_classifier"] <= row["high"]
+    assert [strip.label for strip in outcome.strips] == [
+        f"{sampler}: {steps}" for sampler, steps in cases if steps in (2, LINEAR.steps)
+    ]
+
+
+def test_of_one_sampler_all_numbers_of_steps_are_shown() -> None:
+    outcome = sampling_steps(noised(LINEAR), steps=(4, 2, 3), samplers=("ddim",))
+    assert [row["sampler"] for row in outcome.table] == [f"ddim, {steps} steps" for steps in (2, 3, 4)]
+    assert [strip.label for strip in outcome.strips] == [f"ddim: {steps}" for steps in (2, 3, 4)]
 
 
 # Clamping

@@ -52,7 +52,7 @@ def test_every_figure_has_its_caption_and_its_artifacts() -> None:
 
 @pytest.mark.parametrize("variant", PARAMS.variants)
 def test_every_variant_has_all_its_pictures(variant: str) -> None:
-    for name in ("forward", "samples", "milestones", "reconstructions", "chain", "confidence", "neighbours"):
+    for name in ("forward", "chain", *pictures(PARAMS, variant)):
         assert ARTIFACTS.sheet(variant, name).exists()
     for name in pictures(PARAMS, variant) if variant in PARAMS.compared else ():
         assert (ARTIFACTS.figures / f"{name}-{variant}.png").exists()
@@ -66,4 +66,13 @@ def test_every_study_has_its_figure(key: str) -> None:
 
 
 def test_the_classifier_is_good_enough_to_measure_with() -> None:
-    assert json.loads(ARTIFACTS.reference("classifier.json").read_text())["test_accuracy"] >= 0.992
+    found = json.loads(ARTIFACTS.reference("classifier.json").read_text())
+    assert found["test_accuracy"] >= 0.992
+    assert len(found["readers_test_accuracy"]) == PARAMS.evaluation.readers.count
+    assert min(found["readers_test_accuracy"]) >= 0.99
+
+
+def test_real_images_are_legible() -> None:
+    with ARTIFACTS.reference("real.csv").open() as file:
+        (read,) = (row for row in csv.DictReader(file) if row["metric"] == "legible")
+    assert float(read["value"]) >= 0.95

@@ -20,6 +20,8 @@ from thaw.files import replacing
 PARAMS_FILE = "params.yaml"
 RENAMED = {"data.size": "data.pixels"}
 """Keys of earlier versions of thaw."""
+ESTIMATES = ("noise", "clean")
+"""The targets whose best linear estimate preconditioning uses."""
 VARIANT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
 Shape = tuple[int, int, int]
@@ -73,7 +75,10 @@ class Train(Strict):
     target: Literal["noise", "clean", "velocity", "adversarial"]
     network: Choice
     ema_decay: Annotated[float, Field(ge=0, lt=1)]
-    weighting: Literal["simple", "variational"] = "simple"
+    preconditioned: bool = False
+    """Put the network inside the best linear estimate; the budget says so for Gaussian noise and these ESTIMATES."""
+    weighting: Literal["uniform", "simple", "variational"] = "simple"
+    """How the loss weighs the steps; the budget says so where it says whether to precondition."""
     examples: Annotated[int, Field(ge=1)] | None = None
     """Train on so many of the training images only."""
     trainings: Annotated[int, Field(ge=1)] | None = None
@@ -120,6 +125,8 @@ class TrainBudget(Strict):
     milestones: Annotated[list[Fraction], Field(min_length=1)]
     validations: Annotated[int, Field(ge=1)]
     validation_images: Annotated[int, Field(ge=2)]
+    preconditioned: bool = False
+    weighting: Literal["uniform", "simple", "variational"] = "simple"
     network: dict[str, Any] = Field(default_factory=dict)
     """Options of the network that set its cost; those of a variant go before them."""
 
@@ -137,14 +144,20 @@ class TrainBudget(Strict):
 class SampleBudget(Strict):
     """How many images are drawn from a trained variant, in how many steps.
 
-    `reconstructions` test images are restored from each of `severities` steps, spread evenly over 1..T.
+    `reconstructions` test images are restored, and the first `severity_images` of them from each of `severities` steps,
+    spread evenly over 1..T. `milestone_images` are drawn at every milestone in `milestone_steps`. Sampling takes
+    `steps`, and `steps_with_schedule` where the degradation has a noise schedule: the fewer they are, the more the
+    schedules differ by the sampler's error.
     """
 
     images: Annotated[int, Field(ge=8)]
     reconstructions: Annotated[int, Field(ge=2)]
     severities: Annotated[int, Field(ge=2, multiple_of=2)]
+    severity_images: Annotated[int, Field(ge=2)]
     milestone_images: Annotated[int, Field(ge=2)]
+    milestone_steps: Annotated[int, Field(ge=1)]
     steps: Annotated[int, Field(ge=1)]
+    steps_with_schedule: Annotated[int, Field(ge=1)]
     strip_steps: Annotated[int, Field(ge=1)]
 
 
@@ -188,10 +201,19 @@ class Classifier(Strict):
     seed: Annotated[int, Field(ge=0)]
 
 
+class Readers(Classifier):
+    """Training of the ensemble behind `legible`: `count` networks, of seeds from `seed` on."""
+
+    count: Annotated[int, Field(ge=1)]
+    sure: Annotated[float, Field(gt=0.5, lt=1)]
+    """The probability at which a reader takes an image for a digit."""
+
+
 class Evaluation(Strict):
     """What the evaluation measures with."""
 
     classifier: Classifier
+    readers: Readers
     inception: bool
     """Whether to measure in the features of InceptionV3 as well, whose weights have to be downloaded."""
     confidence: Annotated[float, Field(gt=0.5, lt=1)]
@@ -204,9 +226,15 @@ class VariantStudy(Choice):
 
 
 class Comparison(Strict):
-    """A study that sets variants side by side: what they differ in, and their names."""
+    """A study that sets variants side by side.
+
+    `about` are the keys in which they are to differ, such as `train.target`, and `confounds` those in which they differ
+    beside that, as the report then says.
+    """
 
     title: str
+    about: Annotated[list[str], Field(min_length=1)]
+    confounds: list[str] = []
     variants: Annotated[list[str], Field(min_length=2)]
 
 
@@ -297,13 +325,41 @@ class Params(Strict):
         }
         return budget.model_copy(update=own)
 
+    def sampling_steps(self, name: str) -> int:
+        """The steps that the variant called `name` is sampled in, if it has as many."""
+        budget = self.budget.sample
+        scheduled = "schedule" in self.variant(name).train.degradation.options
+        return budget.steps_with_schedule if scheduled else budget.steps
+
+    def choices(self, name: str) -> dict[str, Any]:
+        """All that decides about the variant called `name`, flat: train.target, train.images, sample.steps."""
+        variant, budget = self.variant(name), self.train_budget(name)
+        train = variant.train.model_dump() | budget.model_dump(exclude=NO_CHOICES)
+        train |= {"trainings": len(budget.seeds)}
+        sample = variant.sample.model_dump() | {"steps": self.sampling_steps(name)}
+        return _flat({"train": train, "sample": sample})
+
+
+NO_CHOICES = {"seeds", "network", "preconditioned", "weighting", "validations", "validation_images", "milestones"}
+"""What the budget says of a training that the variant says itself, or that only watches the training."""
+
+
+def _flat(block: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in block.items():
+        found |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found
+
 
 def _with_cost(variant: Any, budget: Any) -> None:
-    """Fill in the options of a variant's network that the budget sets; what is misshapen is left to the schema."""
+    """Fill in what the budget sets of a variant's network and loss; what is misshapen is left to the schema."""
     try:
         network = variant["train"]["network"]
-        network_budget = budget["train"][network["name"]]
-        variant["train"] = variant["train"] | {"network": network_budget.get("network", {}) | network}
+        of_network = budget["train"][network["name"]]
+        filled = {"network": of_network.get("network", {}) | network}
+        if variant["train"]["degradation"]["name"] == "gaussian_noise" and variant["train"]["target"] in ESTIMATES:
+            filled = {key: of_network[key] for key in ("preconditioned", "weighting") if key in of_network} | filled
+        variant["train"] = {**filled, **variant["train"], "network": filled["network"]}
     except (KeyError, TypeError, AttributeError):
         return
 
@@ -332,7 +388,40 @@ def read_params(path: Path = Path(PARAMS_FILE)) -> Params:
                 f"{', '.join(params.budget.train)}."
             )
     _check_studies(path, params)
+    _check_fairness(path, params)
     return params
+
+
+OVERRIDES = ("train.longer", "train.learning_rate", "train.examples", "train.ema_decay")
+"""What may not differ between variants of the main comparison that have the same network."""
+
+
+def _check_fairness(path: Path, params: Params) -> None:
+    """Refuse comparisons of variants that differ in more than what the comparison is about."""
+    chosen = {name: params.choices(name) for name in params.variants}
+    for key, comparison in params.studies.compared.items():
+        first, *others = (chosen[name] for name in comparison.variants)
+        allowed = (*comparison.about, *comparison.confounds)
+        for other in others:
+            differing = sorted(k for k in first.keys() | other.keys() if first.get(k) != other.get(k))
+            wrong = [k for k in differing if not any(f"{k}.".startswith(f"{a}.") for a in allowed)]
+            if wrong:
+                name = next(n for n in comparison.variants if chosen[n] is other)
+                raise ThawError(
+                    f"{path.name}: studies.compared.{key} is about {', '.join(comparison.about)}, but "
+                    f"{comparison.variants[0]} and {name} differ in {', '.join(wrong)} too; make them the same, or "
+                    f"list the keys under studies.compared.{key}.confounds, which the report states."
+                )
+    by_network: dict[str, str] = {}
+    for name in params.compared:
+        other_name = by_network.setdefault(params.variants[name].train.network.name, name)
+        for k in OVERRIDES:
+            if chosen[name].get(k) != chosen[other_name].get(k):
+                raise ThawError(
+                    f"{path.name}: variants.{name}.{k} is {chosen[name].get(k)}, but {chosen[other_name].get(k)} for "
+                    f"{other_name}, which has the same network and stands in the same comparison; make them the same, "
+                    f"or give {name} a study of its own (variants.{name}.study)."
+                )
 
 
 def _check_studies(path: Path, params: Params) -> None:

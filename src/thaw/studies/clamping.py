@@ -27,8 +27,8 @@ def clamping(study: Study, *, steps: Annotated[int, Field(ge=1)] = 20) -> Outcom
 
     Raises ThawError where the variant's source is not drawn from N(0, I).
     """
-    mixture = normal_mixture(study, study.model(), "clamping")
-    steps = min(steps, study.params.budget.sample.steps, mixture.steps)
+    model = study.model()
+    steps = min(steps, model.steps, normal_mixture(study, model, "clamping").steps)
     table: list[Row] = []
     strips = []
     for sampler, options in SAMPLERS.items():

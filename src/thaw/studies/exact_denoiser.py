@@ -74,7 +74,7 @@ def exact_denoiser(
     for name, process in schedules.items():
         degradation = process.degradation(study.params.data.shape, name)
         last = degradation.steps
-        budget = min(study.params.budget.sample.steps, last)
+        budget = min(study.params.budget.sample.steps_with_schedule, last)
         results: dict[int, tuple[Tensor, Hits]] = {}
         for count in sorted({budget, last, *(min(count, last) for count in steps)}):
             samples = sample_exactly(data, degradation, study.count, count, variance)
