@@ -100,12 +100,14 @@ class Sample(Strict):
 class Variant(Strict):
     """One model of the comparison, with the defaults filled in.
 
-    One that names a `study` exists for that comparison alone and is left out of the main one.
+    One that names a `study` exists for that comparison alone and is left out of the main one. The report calls it by
+    its `title`.
     """
 
     train: Train
     sample: Sample
     study: str | None = None
+    title: str = ""
 
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -313,6 +315,10 @@ class Params(Strict):
                 f"it has {', '.join(self.variants)}."
             )
         return self.variants[name]
+
+    def title(self, name: str) -> str:
+        """What the report calls a variant, which is its name where it has no title or is of another time."""
+        return (self.variants[name].title if name in self.variants else "") or name
 
     def train_budget(self, name: str) -> TrainBudget:
         """The budget of the variant called `name`: its network's, with the seeds, images and rate that it asks for."""

@@ -10,6 +10,7 @@ import matplotlib as mpl
 import matplotlib.pyplot as plt
 
 from thaw.figures import evaluation, process, sheet, training
+from thaw.figures import ranking as ranked
 from thaw.figures.animations import animations
 from thaw.figures.drawing import STYLE, Animation, Drawing, Overview
 from thaw.figures.network import network
@@ -19,7 +20,7 @@ from thaw.results.layout import Artifacts
 from thaw.results.measurements import pictures
 
 _OVERVIEWS: tuple[Overview, ...] = (
-    process.schedules, process.forward, process.markov_chain, process.normality, process.central_pixels,
+    ranked.ranking, process.schedules, process.forward, process.markov_chain, process.normality, process.central_pixels,
     training.loss, training.schedule_losses, training.fid, sheet.overview, sheet.chains, evaluation.severity,
     evaluation.test_loss, evaluation.likelihood, evaluation.classes, evaluation.extrapolation,
 )  # fmt: skip

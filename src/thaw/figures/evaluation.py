@@ -38,7 +38,9 @@ def _panels(
     names = below.subplots(1, len(families), squeeze=False)[0]
     for column, panel, (name, variants) in zip(axes.T, names, families.items(), strict=True):
         column[0].set_title(name.replace(", ", ",\n"))
-        lines = [Line2D([], [], label=variant, **nth_line(number)) for number, variant in enumerate(variants)]
+        lines = [
+            Line2D([], [], label=params.title(variant), **nth_line(number)) for number, variant in enumerate(variants)
+        ]
         panel.legend(handles=lines, loc="upper left", fontsize=SMALL, handlelength=1.6, borderaxespad=0)
         panel.axis("off")
     for label, row in zip(down, axes, strict=True):
@@ -111,7 +113,9 @@ def likelihood(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
         right.text(min(total, end), row, f" {total:.2f}", va="center", fontsize=SMALL)
         if beyond:
             right.text(0.93 * end, row, "//", va="center", ha="center", fontsize=13, color="white", weight="bold")
-    right.set(yticks=range(len(tables)), yticklabels=list(tables), xlabel="bits per dimension", xlim=(0, end))
+    right.set(
+        yticks=range(len(tables)), yticklabels=[*map(params.title, tables)], xlabel="bits per dimension", xlim=(0, end)
+    )
     right.tick_params(axis="y", labelsize=SMALL, length=0, pad=9)
     right.spines["left"].set_visible(False)
     right.invert_yaxis()
@@ -124,7 +128,7 @@ def likelihood(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
         f"The variational bound on {count} test images in bits per dimension: the terms L_t−1 a step (left, coloured "
         f"as the squares beside the names), and L₀, their sum and L_T (right), whose whole is the bound.{note}",
         "A line chart of the terms against t on logarithmic scales, and stacked bars: "
-        + join([f"{variant} {total:.2f}" for variant, total in zip(tables, totals, strict=True)])
+        + join([f"{params.title(variant)} {total:.2f}" for variant, total in zip(tables, totals, strict=True)])
         + " bits per dimension.",
     )
 
@@ -133,7 +137,10 @@ def likelihood(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
 def classes(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     """The share of each class among the samples of each variant, and among the test images."""
     first = next(iter(tables.values()))
-    rows = {"test images": first["test_images"], **{variant: table["share"] for variant, table in tables.items()}}
+    rows = {
+        "test images": first["test_images"],
+        **{params.title(variant): table["share"] for variant, table in tables.items()},
+    }
     values = np.array(list(rows.values()))
     figure, axes = plt.subplots(figsize=(WIDTH, 0.7 + 0.21 * len(rows)))
     shares(axes, values, list(rows), first["class"], max(0.3, float(np.quantile(values, 0.97))))
@@ -163,7 +170,7 @@ def extrapolation(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     (first,), _ = columns[0]
     known = pd.concat(tables.values())["fid_classifier"]
     readable_log_axis(first.yaxis, known.min(), known.max())
-    limits = [f"{variant} {table['limit'].iloc[0]:.1f}" for variant, table in tables.items()]
+    limits = [f"{params.title(variant)} {table['limit'].iloc[0]:.1f}" for variant, table in tables.items()]
     return Drawing(
         figure,
         "Fréchet distance of subsets of the samples against one over their number, and the line through them: what it "

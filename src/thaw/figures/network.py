@@ -135,8 +135,8 @@ def network(artifacts: Artifacts, params: Params, name: str) -> Drawing | None:
     time = ", and arrows from below add the embedding of t/T" if any(part.time for part in parts.values()) else ""
     return Drawing(
         figure,
-        f"The network `{name}` as `{variant}` has it, read off the network itself. The face of a box is as high as its "
-        f"image and as wide as its channels are many (both on scales of their own){skips}{time}.",
+        f"The network `{name}` as {params.title(variant)} has it, read off the network itself. The face of a box is as "
+        f"high as its image and as wide as its channels are many (both on scales of their own){skips}{time}.",
         f"A diagram of boxes in a row: {each}. {_in_words(table)}",
         [path],
     )

@@ -68,11 +68,12 @@ def forward(artifacts: Artifacts, params: Params) -> Drawing | None:
     if not sheets:
         return None
     strips = np.concatenate([read_sheet(path, params.data.pixels)[:1] for path in sheets.values()])
+    names = [params.title(variant).partition(",")[0] for variant in sheets]
     columns = [f"{k / (STRIP_COLUMNS - 1):g}" for k in range(STRIP_COLUMNS)]
     return Drawing(
-        grid_figure(Grid(strips, list(sheets), columns)),
+        grid_figure(Grid(strips, names, columns)),
         "Forward processes of the same test image, from x (left) to z_T (right), labelled by t/T.",
-        f"One strip of {STRIP_COLUMNS} images for each of {join(list(sheets))}: the image turns into what the variant "
+        f"One strip of {STRIP_COLUMNS} images for each of {join(names)}: the image turns into what the variant "
         "starts its sampling from.",
         list(sheets.values()),
     )

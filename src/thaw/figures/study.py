@@ -109,8 +109,9 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
     rows = [read_sheet(artifacts.sheet(variant, "samples"), params.data.pixels) for variant in present]
     # The first samples of each sheet, whose rows hold fewer, side by side.
     tiles = np.stack([np.concatenate(list(sheet[:2]))[:SHOWN] for sheet in rows])
+    titles = [*map(params.title, present)]
     metrics = [metric for metric in COMPARED if metric in set(summary[summary["variant"].isin(present)]["metric"])]
-    figure, (below,) = _stacked(Grid(tiles, present), [1.0 + 0.27 * len(present)])
+    figure, (below,) = _stacked(Grid(tiles, titles), [1.0 + 0.27 * len(present)])
     panels = below.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
     for panel, metric in zip(panels, metrics, strict=True):
         for y, variant in enumerate(present):
@@ -118,7 +119,7 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
                 panel.errorbar(row["value"], y, xerr=[[row["value"] - row["low"]], [row["high"] - row["value"]]],
                                fmt="o", capsize=3, color=nth_color(y), markersize=4)  # fmt: skip
         panel.set(ylim=(len(present) - 0.5, -0.5), xlabel=METRICS[metric].title)
-        panel.set_yticks(range(len(present)), present)
+        panel.set_yticks(range(len(present)), titles)
         panel.xaxis.set_major_locator(MaxNLocator(3))
         panel.tick_params(labelsize=SMALL)
         panel.grid(True, axis="x")
@@ -127,7 +128,7 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
         figure,
         f"{comparison.title[0].upper()}{comparison.title[1:]}: the first samples of each variant, not selected, and "
         f"what was measured of it, with their intervals.{_confounds(comparison)}",
-        f"A row of images for each of {join(present)}, and below them dots with error bars for "
+        f"A row of images for each of {join(titles)}, and below them dots with error bars for "
         f"{join([METRICS[metric].title for metric in metrics])}.",
         [artifacts.summary, *(artifacts.sheet(variant, "samples") for variant in present)],
     )

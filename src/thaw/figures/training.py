@@ -39,7 +39,7 @@ def loss(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
             axis.axvline(fraction * last, color="black", linewidth=0.6, linestyle=":")
         axis.set(yscale="log")
         readable_log_axis(axis.yaxis, table[columns].min().min(), table[columns].max().max())
-        axis.set_title(variant, fontsize=8)
+        axis.set_title(params.title(variant), fontsize=8)
         axis.tick_params(labelsize=SMALL)
         _thousands(axis, 4)
     for axis in panels[-3:]:
@@ -50,7 +50,7 @@ def loss(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
         "Training loss and validation loss of the averaged weights (mean squared errors), one line a training; for a "
         "GAN the losses of its two networks (cross-entropies). Dotted lines are the milestones. The scales differ: "
         "losses of different targets or schedules measure different things.",
-        f"One chart of loss curves for each of {join(list(tables))}.",
+        f"One chart of loss curves for each of {join([*map(params.title, tables)])}.",
     )
 
 
@@ -69,7 +69,7 @@ def schedule_losses(artifacts: Artifacts, params: Params) -> Drawing | None:
     shown = {variant: pd.read_csv(paths[variant]).query("seed == seed.min()") for variant in variants}
     for variant, first in shown.items():
         for panel, column in zip(panels, ("train_loss", "validation_loss"), strict=True):
-            panel.plot(first["images"], first[column], linewidth=1.0, label=variant)
+            panel.plot(first["images"], first[column], linewidth=1.0, label=params.title(variant))
     for panel, title in zip(panels, ("training", "validation (EMA)"), strict=True):
         panel.set(yscale="log", xlabel="images seen", title=title)
         _thousands(panel, 4)
@@ -82,7 +82,7 @@ def schedule_losses(artifacts: Artifacts, params: Params) -> Drawing | None:
         "The losses of the first training under each noise schedule, with the same network and budget. A schedule "
         "that spends more steps on much noise has an easier task and a lower loss, so their order is not that of the "
         "samples.",
-        f"Two charts of loss against images seen, with a line for each of {join(variants)}.",
+        f"Two charts of loss against images seen, with a line for each of {join([*map(params.title, variants)])}.",
         [paths[variant] for variant in variants],
     )
 
@@ -116,12 +116,12 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
         for variant in variants:
             table = pd.read_csv(paths[variant])
             count = int(table["n"].iloc[0])
-            ends.append(f"{variant} {table['fid_classifier'].iloc[-1]:.0f}")
+            ends.append(f"{params.title(variant)} {table['fid_classifier'].iloc[-1]:.0f}")
             errors = [table["fid_classifier"] - table["low"], table["high"] - table["fid_classifier"]]
             lowest, highest = min(lowest, table["fid_classifier"].min()), max(highest, table["fid_classifier"].max())
             panel.errorbar(
                 table["images"], table["fid_classifier"], [e.clip(lower=0) for e in errors],
-                marker="o", markersize=3, capsize=2, linewidth=1.2, label=variant,
+                marker="o", markersize=3, capsize=2, linewidth=1.2, label=params.title(variant),
             )  # fmt: skip
         if count in floors:
             lowest = min(lowest, floors[count])

@@ -42,7 +42,7 @@ def costs() -> None:
     for variant, run in ran.items():
         trained, sampled = run.get("train", {}), run.get("sample")
         rows.append([
-            f"`{variant}`",
+            found.named(variant),
             *(f"{trained[key] / 1e6:.{digits}f}" if key in trained else "–"
               for key, digits in (("parameters", 2), ("multiply_adds", 0))),
             *(f"{run[stage]['seconds'] / 60:.1f}" if stage in run else "–" for stage in STAGES),
@@ -87,7 +87,7 @@ def epoch_times() -> None:
     for variant, run in ran.items() if images else ():
         train, evaluate = run["train"], run.get("evaluate")
         rows.append([
-            f"`{variant}`", f"`{found.params.variant(variant).train.network.name}`",
+            found.named(variant), f"`{found.params.variant(variant).train.network.name}`",
             f"{images * train['seconds'] / train['images']:.0f}",
             f"{train['images'] / images / len(found.params.train_budget(variant).seeds):.2g}",
             f"{evaluate['seconds']:.0f}" if evaluate else "–", train["device"],

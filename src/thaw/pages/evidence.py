@@ -106,10 +106,10 @@ def differences(metric: str) -> None:
         single = 1 in (best.trainings, other.trainings)
         verdict = "no" if not gap.beyond_noise else "yes, for these trainings" if single else "yes"
         value, bounds = gap.show(entry)
-        rows.append([f"`{other.variant}`", f"{value} {bracketed(bounds)}", verdict])
+        rows.append([other.named, f"{value} {bracketed(bounds)}", verdict])
     table(
-        ["variant", f"{entry.title} minus that of `{best.variant}`", "more than noise"], rows, f"tbl-paired-{metric}",
-        f"Differences of {entry.title} to the best variant, `{best.variant}`, in pairs: both restored the same test "
+        ["variant", f"{entry.title} minus that of {best.named}", "more than noise"], rows, f"tbl-paired-{metric}",
+        f"Differences of {entry.title} to the best variant, {best.named}, in pairs: both restored the same test "
         "images, so an image that is hard for both does not count. Each interval, of "
         f"{percent(best.confidence)}, is for one comparison; of so many, with the best chosen from the same data, a "
         "few lie outside theirs.",

@@ -19,7 +19,7 @@ def ranking_sentence(ranked: Sequence[Measurement]) -> str:
         return "No variant has been measured yet."
     best = ranked[0]
     word = {"lower": "lowest", "higher": "highest"}[best.metric.better or "lower"]
-    sentence = f"`{best.variant}` has the {word} {best.metric.phrase or best.metric.title}, {best.show_interval()}"
+    sentence = f"{best.named} has the {word} {best.metric.phrase or best.metric.title}, {best.show_interval()}"
     far = [m for m in ranked[1:] if differs(best, m)]
     near = [m for m in ranked[1:] if m not in far]
     if near:
@@ -105,9 +105,9 @@ def likelihood(results: Results) -> str:
     last = next(m for m in reversed(ranked) if m.variant in first)
     worst = max(final, key=final.__getitem__)
     return (
-        f"{ranking_sentence(ranked)} The highest bound is that of `{last.variant}`, {last.show()}, of which $L_0$, the "
+        f"{ranking_sentence(ranked)} The highest bound is that of {last.named}, {last.show()}, of which $L_0$, the "
         f"price of the grey levels behind $z_1$, is {last.metric.show(first[last.variant])}. The term $L_T$, what "
-        f"$z_T$ still tells of the image, is largest for `{worst}`: {final[worst]:.2g} bits per dimension."
+        f"$z_T$ still tells of the image, is largest for {results.named(worst)}: {final[worst]:.2g} bits per dimension."
     )
 
 
@@ -131,13 +131,14 @@ def losses(results: Results) -> str:
     shown = METRICS["test_loss"].show(losses[lowest])
     return (
         f"Of the {len(members)} variants of `{degradation}` in which a `{network}` predicts the {target}, "
-        f"`{lowest}` has the lowest test loss, {shown}; by FID it is number {place}. "
-        f"The best by FID, `{order[0]}`, is number {sorted(losses.values()).index(losses[order[0]]) + 1} by the loss."
+        f"{results.named(lowest)} has the lowest test loss, {shown}; by FID it is number {place}. "
+        f"The best by FID, {results.named(order[0])}, is number "
+        f"{sorted(losses.values()).index(losses[order[0]]) + 1} by the loss."
     )
 
 
 def _named(measurement: Measurement) -> str:
-    return f"`{measurement.variant}` ({measurement.show()})"
+    return f"{measurement.named} ({measurement.show()})"
 
 
 def _listed(measured: Sequence[Measurement]) -> str:

@@ -65,7 +65,7 @@ losses = _printing(sentences.losses)
 def claims() -> None:
     """Print a table of what the earlier reports found, and whether it holds here."""
     rows = [
-        [f"`{claim.better}`", f"`{claim.worse}`", claim.source,
+        [better.named, worse.named, claim.source,
          f"{METRICS[claim.metric].title} {better.show()} against {worse.show()}: {verdict}"]
         for claim, better, worse, verdict in decided(results())
     ]  # fmt: skip
@@ -122,7 +122,7 @@ def comparison(keys: Sequence[str], label: str, caption: str, of: Sequence[str] 
     rows = []
     for variant in variants:
         cells = [best_cell(found.find(variant, key), best.get(key)) for key in used]
-        rows.append([f"`{variant}`{'‡' if variant in old else ''}", *cells])
+        rows.append([f"{found.named(variant)}{'‡' if variant in old else ''}", *cells])
     real = [found.real(key) for key in used]
     if any(real):
         rows.append(["*real images*", *(measurement.show() if measurement else "–" for measurement in real)])
@@ -142,7 +142,7 @@ def measurements(variant: str) -> None:
     rows = [[m.metric.title, m.show(), m.bounds, str(m.n), str(m.trainings or "–")] for m in present]
     table(
         ["metric", "value", f"{confidence()} interval", "n", "trainings"], rows, f"tbl-{variant}",
-        f"What was measured of `{variant}`.", absent=f"`dvc repro evaluate@{variant}` measures it.",
+        f"What was measured of {found.named(variant)}.", absent=f"`dvc repro evaluate@{variant}` measures it.",
         sources=[found.artifacts.metrics(variant), found.artifacts.table(variant, "intervals")], stage="evaluate",
     )  # fmt: skip
 
@@ -175,7 +175,7 @@ def studies() -> None:
         print(f"## {_heading(key)} {{#sec-study-{key}}}\n")
         _warn_if_outdated(key)
         if isinstance(block, VariantStudy):
-            print(f"Study {describe(block)} of `{block.variant}`.\n")
+            print(f"Study {describe(block)} of {results().named(block.variant)}.\n")
         figure(f"study-{key}")
         if isinstance(block, Comparison):
             _compared_table(key, block)
@@ -193,7 +193,7 @@ def _compared_table(key: str, compared: Comparison) -> None:
         if any(measured):
             rows.append([metric.title, *map(best_cell, measured)])
     table(
-        ["metric", *code(compared.variants)], rows, f"tbl-study-{key}",
+        ["metric", *map(found.named, compared.variants)], rows, f"tbl-study-{key}",
         f"{_heading(compared.title)}, with {confidence()} intervals.",
         absent="none of its variants has been measured; `make report` measures them.",
         sources=[found.artifacts.summary], stage="summarize",
@@ -223,7 +223,7 @@ def uniqueness() -> None:
     sources = different(found.params, sources, lambda train: train.degradation)
     measured = {variant: read_csv(path)[0] for variant, path in sources.items()}
     shown = {name: title for name, title in UNIQUENESS.items() if any(name in row for row in measured.values())}
-    rows = [[f"`{variant}`", *(value(row.get(name, "")) for name in shown)] for variant, row in measured.items()]
+    rows = [[found.named(variant), *(value(row.get(name, "")) for name in shown)] for variant, row in measured.items()]
     table(
         ["degradation of", *shown.values()], rows, "tbl-uniqueness",
         "How much of an image its $z_T$ still tells, as shares of test images.",
@@ -248,7 +248,7 @@ def floor_sentence() -> None:
     if best and best.floor:
         print(
             f"As many real images as there are samples, {best.n}, score {best.metric.show(best.floor)}: the best "
-            f"variant, `{best.variant}`, is at {best.value / best.floor:.0f} times that floor.\n"
+            f"variant, {best.named}, is at {best.value / best.floor:.0f} times that floor.\n"
         )
 
 

@@ -9,6 +9,7 @@ from thaw.files import read_csv
 from thaw.metrics import METRICS, Metric
 from thaw.params import Params, read_params
 from thaw.results.layout import Artifacts, find_root
+from thaw.results.wording import model
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,12 @@ class Measurement:
     floor: float | None = None
     confidence: float = 0.95
     images: Path | None = None
+    title: str = ""
+
+    @property
+    def named(self) -> str:
+        """The variant, as the report's text calls it."""
+        return model(self.variant, self.title)
 
     @property
     def numbers(self) -> dict[str, float]:
@@ -80,7 +87,8 @@ class Results:
         self.params = read_params(artifacts.params)
         self.variants = self.params.compared
         read = functools.partial(read_measurements, artifacts, confidence=self.params.evaluation.confidence)
-        self.measured = {(m.variant, m.metric.key): m for m in read(artifacts.summary)}
+        found = (replace(m, title=self.params.title(m.variant)) for m in read(artifacts.summary))
+        self.measured = {(m.variant, m.metric.key): m for m in found}
         self.measured_of_real = {m.metric.key: m for m in read(artifacts.reference("real.csv"), variant="real images")}
 
     def find(self, variant: str, key: str) -> Measurement | None:
@@ -97,6 +105,10 @@ class Results:
         found = self.measured_of_real.get(key)
         # The floor is the mean of many draws, where the value is of one.
         return replace(found, value=found.floor) if found and found.floor is not None else found
+
+    def named(self, variant: str) -> str:
+        """A variant, as the report's text calls it."""
+        return model(variant, self.params.title(variant))
 
     def missing(self) -> list[str]:
         """Variants of params.yaml that have no measurement."""

@@ -23,6 +23,11 @@ def code(names: Iterable[str]) -> list[str]:
     return [f"`{name}`" for name in names]
 
 
+def model(variant: str, title: str) -> str:
+    """A variant as the text calls it, marked so that a page can show its pictures there."""
+    return f'[{title}]{{.model data-variant="{variant}"}}' if title and title != variant else f"`{variant}`"
+
+
 def many(number: int, thing: str) -> str:
     """So many of a thing."""
     return f"{number} {thing}{'' if number == 1 else 's'}"
