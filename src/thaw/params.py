@@ -100,14 +100,12 @@ class Sample(Strict):
 class Variant(Strict):
     """One model of the comparison, with the defaults filled in.
 
-    One that names a `study` exists for that comparison alone and is left out of the main one. The report calls it by
-    its `title`.
+    One that names a `study` exists for that comparison alone and is left out of the main one.
     """
 
     train: Train
     sample: Sample
     study: str | None = None
-    title: str = ""
 
 
 Fraction = Annotated[float, Field(gt=0, le=1)]
@@ -277,6 +275,8 @@ class Params(Strict):
     budget: Budget
     defaults: Defaults
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
+    titles: dict[str, str] = Field(default_factory=dict)
+    """What the report calls the variants; one without a title goes by its name."""
     normality: Normality
     evaluation: Evaluation
     studies: Studies
@@ -307,6 +307,16 @@ class Params(Strict):
         """The variants of the main comparison: all but those that exist for one study."""
         return [name for name, variant in self.variants.items() if variant.study is None]
 
+    @property
+    def schedule_steps(self) -> dict[str, VariantStudy]:
+        """The studies of one sampler's steps, which the report shows together, one a schedule."""
+        asked = self.studies.trained.items()
+        return {
+            key: block
+            for key, block in asked
+            if block.name == "sampling_steps" and len(block.options.get("samplers", ())) == 1
+        }
+
     def variant(self, name: str) -> Variant:
         """The variant called `name`. Raises ThawError, with the nearest name, where there is none."""
         if name not in self.variants:
@@ -317,8 +327,8 @@ class Params(Strict):
         return self.variants[name]
 
     def title(self, name: str) -> str:
-        """What the report calls a variant, which is its name where it has no title or is of another time."""
-        return (self.variants[name].title if name in self.variants else "") or name
+        """What the report calls a variant, which is its name where it has no title."""
+        return self.titles.get(name, name)
 
     def train_budget(self, name: str) -> TrainBudget:
         """The budget of the variant called `name`: its network's, with the seeds, images and rate that it asks for."""
@@ -433,6 +443,7 @@ def _check_fairness(path: Path, params: Params) -> None:
 def _check_studies(path: Path, params: Params) -> None:
     """Refuse names of variants and of comparisons that nothing has, and a name used twice."""
     named = [(f"studies.trained.{key}.variant", study.variant) for key, study in params.studies.trained.items()]
+    named += [(f"titles.{name}", name) for name in params.titles]
     for key, comparison in params.studies.compared.items():
         named += [(f"studies.compared.{key}.variants", name) for name in comparison.variants]
     for key, name in named:

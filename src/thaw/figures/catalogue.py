@@ -14,7 +14,7 @@ from thaw.figures import ranking as ranked
 from thaw.figures.animations import animations
 from thaw.figures.drawing import STYLE, Animation, Drawing, Overview
 from thaw.figures.network import network
-from thaw.figures.study import draw_comparison, draw_study
+from thaw.figures.study import draw_comparison, draw_study, schedule_steps
 from thaw.params import Params
 from thaw.results.layout import Artifacts
 from thaw.results.measurements import pictures
@@ -22,7 +22,7 @@ from thaw.results.measurements import pictures
 _OVERVIEWS: tuple[Overview, ...] = (
     ranked.ranking, process.schedules, process.forward, process.markov_chain, process.normality, process.central_pixels,
     training.loss, training.schedule_losses, training.fid, sheet.overview, sheet.chains, evaluation.severity,
-    evaluation.test_loss, evaluation.likelihood, evaluation.classes, evaluation.extrapolation,
+    schedule_steps, evaluation.test_loss, evaluation.likelihood, evaluation.classes, evaluation.extrapolation,
 )  # fmt: skip
 OVERVIEWS = {draw.__name__.replace("_", "-"): draw for draw in _OVERVIEWS}
 """The figures of several variants: the name of one is that of its function, with hyphens."""
@@ -50,7 +50,9 @@ def _all(artifacts: Artifacts, params: Params) -> Iterator[tuple[str, Drawing | 
         for variant in params.compared:
             if name in pictures(params, variant):
                 yield f"{name}-{variant}", sheet.of_variant(artifacts, params, name, variant)
-    for key in (*params.studies.trained, *params.studies.untrained):
+    for key in (
+        key for key in (*params.studies.trained, *params.studies.untrained) if key not in params.schedule_steps
+    ):
         yield f"study-{key}", draw_study(artifacts, params, key)
     for key in params.studies.compared:
         yield f"study-{key}", draw_comparison(artifacts, params, key)

@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
 from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, nth_color, nth_line, of_tables, readable_log_axis, shares
-from thaw.figures.families import by_family
+from thaw.figures.families import by_family, short_titles
 from thaw.params import Params
 from thaw.results.wording import join
 
@@ -37,10 +37,9 @@ def _panels(
     axes = above.subplots(rows, len(families), squeeze=False, sharex="col", sharey="row")
     names = below.subplots(1, len(families), squeeze=False)[0]
     for column, panel, (name, variants) in zip(axes.T, names, families.items(), strict=True):
+        called = short_titles(params, variants)
         column[0].set_title(name.replace(", ", ",\n"))
-        lines = [
-            Line2D([], [], label=params.title(variant), **nth_line(number)) for number, variant in enumerate(variants)
-        ]
+        lines = [Line2D([], [], label=called[variant], **nth_line(number)) for number, variant in enumerate(variants)]
         panel.legend(handles=lines, loc="upper left", fontsize=SMALL, handlelength=1.6, borderaxespad=0)
         panel.axis("off")
     for label, row in zip(down, axes, strict=True):

@@ -44,6 +44,13 @@ def by_family(params: Params, variants: Iterable[str]) -> dict[str, list[str]]:
     return families
 
 
+def short_titles(params: Params, variants: Iterable[str]) -> dict[str, str]:
+    """The titles of variants without the parts, between commas, that all of them share."""
+    parts = {variant: params.title(variant).split(", ") for variant in variants}
+    shared = set.intersection(*map(set, parts.values())) if len(parts) > 1 else set()
+    return {variant: ", ".join(p for p in own if p not in shared) or own[0] for variant, own in parts.items()}
+
+
 def kind(params: Params, variant: str) -> str:
     """The word for what a variant undoes, as part of a figure's name: its degradation, or gan."""
     train = params.variant(variant).train

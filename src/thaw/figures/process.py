@@ -68,7 +68,7 @@ def forward(artifacts: Artifacts, params: Params) -> Drawing | None:
     if not sheets:
         return None
     strips = np.concatenate([read_sheet(path, params.data.pixels)[:1] for path in sheets.values()])
-    names = [params.title(variant).partition(",")[0] for variant in sheets]
+    names = [params.title(variant).rpartition(", ")[0] for variant in sheets]
     columns = [f"{k / (STRIP_COLUMNS - 1):g}" for k in range(STRIP_COLUMNS)]
     return Drawing(
         grid_figure(Grid(strips, names, columns)),

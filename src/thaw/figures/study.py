@@ -13,6 +13,7 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 from thaw.core.sheets import read_sheet
 from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, nth_color, readable_log_axis
 from thaw.figures.drawing import shares as draw_shares
+from thaw.figures.families import short_titles
 from thaw.figures.tiles import Grid, draw_grid, grid_figure
 from thaw.metrics import METRICS
 from thaw.params import Comparison, Params
@@ -21,6 +22,8 @@ from thaw.results.wording import code, join
 
 SHOWN = 12
 """Samples of each variant of a comparison."""
+EACH = 7
+"""Samples at the fewest and at all steps, where the schedules are shown by their steps."""
 CURVES = 2.7
 """The height of a band of charts, in inches."""
 COMPARED = ("fid_infinite", "legible", "class_preservation_matched", "rmse_matched", "ssim_matched")
@@ -54,6 +57,44 @@ def draw_study(artifacts: Artifacts, params: Params, key: str) -> Drawing | None
         caption += " Below, the share of each class among the samples, as the classifier sees them."
         parts.append("a table of shares of classes")
     return Drawing(figure, caption, f"Study {key}: {'; '.join(parts)}.", sorted(folder.iterdir()))
+
+
+def schedule_steps(artifacts: Artifacts, params: Params) -> Drawing | None:
+    """The schedules of one network by the number of sampling steps: pictures at the fewest and at all of them."""
+    found = {
+        key: block for key, block in params.schedule_steps.items() if (artifacts.study(key) / "curves.csv").exists()
+    }
+    if not found:
+        return None
+    titles, tiles, curves = [], [], {}
+    called = short_titles(params, [block.variant for block in found.values()])
+    for key, block in found.items():
+        folder, title = artifacts.study(key), called[block.variant]
+        sheet = read_sheet(folder / "strips.png", params.data.pixels)  # a strip for each number of steps
+        tiles.append(np.concatenate([sheet[0][:EACH], sheet[-1][:EACH]]))
+        titles.append(title)
+        curves[title] = pd.read_csv(folder / "curves.csv")
+    columns = ["fewest steps", *[""] * (EACH - 1), "all steps", *[""] * (EACH - 1)]
+    figure, (below,) = _stacked(Grid(np.stack(tiles), titles, columns), [3.3])
+    panel = below.subplots()
+    for title, table in curves.items():
+        panel.plot(table["steps"], table["fid_classifier"], marker="o", markersize=3, label=title)
+    panel.set(xscale="log", yscale="log", xlabel="sampling steps", ylabel=METRICS["fid_classifier"].title)
+    known = pd.concat(curves.values())
+    panel.set_xticks(ticks := sorted(set(known["steps"])), [str(count) for count in ticks])
+    panel.xaxis.set_minor_locator(NullLocator())
+    readable_log_axis(panel.yaxis, known["fid_classifier"].min(), known["fid_classifier"].max())
+    wide = (known["high"] - known["low"]).median()
+    below.legend(*panel.get_legend_handles_labels(), loc="outside lower center", ncols=3, fontsize=SMALL)
+    ends = [f"{title} {table['fid_classifier'].iloc[-1]:.0f}" for title, table in curves.items()]
+    return Drawing(
+        figure,
+        f"The same networks sampled in few steps and in all of theirs: the first {EACH} samples at the fewest and at "
+        f"all steps, and the Fréchet distance, whose intervals are about {wide:.0f} wide. So few samples raise all.",
+        f"Two blocks of images for each of {join(titles)}, and a line chart of the distance against the number of "
+        f"steps. At all steps: {join(ends)}.",
+        [artifacts.study(key) / name for key in found for name in ("curves.csv", "strips.png")],
+    )
 
 
 def _stacked(grid: Grid | None, heights: Sequence[float]) -> tuple[Figure, list[SubFigure]]:
@@ -109,7 +150,7 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
     rows = [read_sheet(artifacts.sheet(variant, "samples"), params.data.pixels) for variant in present]
     # The first samples of each sheet, whose rows hold fewer, side by side.
     tiles = np.stack([np.concatenate(list(sheet[:2]))[:SHOWN] for sheet in rows])
-    titles = [*map(params.title, present)]
+    titles = [*short_titles(params, present).values()]
     metrics = [metric for metric in COMPARED if metric in set(summary[summary["variant"].isin(present)]["metric"])]
     figure, (below,) = _stacked(Grid(tiles, titles), [1.0 + 0.27 * len(present)])
     panels = below.subplots(1, len(metrics), squeeze=False, sharey=True)[0]

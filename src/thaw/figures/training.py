@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from thaw.figures.drawing import SMALL, WIDTH, Drawing, nth_color, of_tables, readable_log_axis
-from thaw.figures.families import by_family, table_paths
+from thaw.figures.families import by_family, short_titles, table_paths
 from thaw.params import Params
 from thaw.results.layout import Artifacts
 from thaw.results.wording import join
@@ -66,10 +66,11 @@ def schedule_losses(artifacts: Artifacts, params: Params) -> Drawing | None:
     if len(variants) < 2:
         return None
     figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True, sharey=True)
+    called = short_titles(params, variants)
     shown = {variant: pd.read_csv(paths[variant]).query("seed == seed.min()") for variant in variants}
     for variant, first in shown.items():
         for panel, column in zip(panels, ("train_loss", "validation_loss"), strict=True):
-            panel.plot(first["images"], first[column], linewidth=1.0, label=params.title(variant))
+            panel.plot(first["images"], first[column], linewidth=1.0, label=called[variant])
     for panel, title in zip(panels, ("training", "validation (EMA)"), strict=True):
         panel.set(yscale="log", xlabel="images seen", title=title)
         _thousands(panel, 4)
@@ -113,6 +114,7 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
     count, ends, lowest, highest = 0, [], float("inf"), 0.0
     floors = pd.read_csv(floor).set_index("n")["fid_classifier"]
     for panel, (name, variants) in zip(panels, families.items(), strict=True):
+        called = short_titles(params, variants)
         for variant in variants:
             table = pd.read_csv(paths[variant])
             count = int(table["n"].iloc[0])
@@ -121,7 +123,7 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
             lowest, highest = min(lowest, table["fid_classifier"].min()), max(highest, table["fid_classifier"].max())
             panel.errorbar(
                 table["images"], table["fid_classifier"], [e.clip(lower=0) for e in errors],
-                marker="o", markersize=3, capsize=2, linewidth=1.2, label=params.title(variant),
+                marker="o", markersize=3, capsize=2, linewidth=1.2, label=called[variant],
             )  # fmt: skip
         if count in floors:
             lowest = min(lowest, floors[count])
@@ -135,8 +137,9 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
         panel.set_ylabel("FID (classifier)")
     return Drawing(
         figure,
-        f"Fréchet distance by milestone, of {count} samples from the first training of each variant, with their "
-        f"intervals. So few samples raise every value; {count} real images score what the dotted line shows.",
+        f"Fréchet distance by milestone, of {count} samples from the first training of each variant, drawn in "
+        f"{params.budget.sample.milestone_steps} steps, with their intervals. So few of both raise every value; {count} "
+        "real images score what the dotted line shows.",
         f"Line charts of the distance against images seen, by family. At the end: {join(ends)}.",
         [*paths.values(), floor],
     )

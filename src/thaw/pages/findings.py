@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from thaw.figures.families import kind
+from thaw.figures.families import family, kind
 from thaw.params import Train
 from thaw.results.differences import BETTER, difference, differs
 from thaw.results.measurements import Measurement, Results
@@ -35,7 +35,7 @@ def versus(better: Measurement, worse: Measurement) -> str:
     if found.gap is None or not found.beyond_noise:
         return "a difference within the noise"
     value, bounds = found.gap.show(better.metric)
-    return f"a difference of {value} \\{bounds[:-1]}\\]".replace("-", "−")
+    return f"a difference of {value} \\{bounds[:-1]}\\]".replace("-", "−").replace("+", "")
 
 
 def chosen(results: Results, **wanted: str) -> list[Measurement]:
@@ -131,6 +131,18 @@ def adversarial(results: Results) -> str:
     if all(times):
         text += f" and draws 1000 digits in {_duration(times[0])}, for which {best.named} takes {_duration(times[1])}"
     return text + "."
+
+
+def restorations(results: Results) -> str:
+    """Which cold degradation is undone best, from where as much is left of the image."""
+    key = "class_preservation_matched"
+    ranked = [m for m in results.ranked(key) if family(results.params, m.variant) == "cold diffusion"]
+    if len(ranked) < 2:
+        return ""
+    best, near, far = best_and_next(ranked)
+    text = f"Of the cold degradations, {of(best)} keeps the digit most often"
+    text += f", within the noise of {join([of(m) for m in near])}" if near else ""
+    return text + (f"; least often {of(far[-1])}" if far else "") + "."
 
 
 def what_mattered(results: Results) -> str:

@@ -1,15 +1,28 @@
 """Figures and animations on a page: each with its caption, alternative text, label and provenance."""
 
 import json
+import re
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from thaw.metrics import METRICS
 from thaw.pages.tables import placeholder, provenance
 from thaw.results.measurements import results
 
+SYMBOLS = {"z": "z", "ᾱ": r"\bar\alpha"}
 MADE_BY = "`make report` makes what it is drawn from."
+
+
+def typeset(caption: str) -> str:
+    """A caption with its formulas as mathematics, and metrics by the names that tables have."""
+
+    def spelled(found: re.Match[str]) -> str:
+        key, symbol, index = found.groups()
+        return METRICS[key].name if key in METRICS else f"${SYMBOLS[symbol]}_{index}$" if symbol else found[0]
+
+    return re.sub(r"(?<![$\w])(?:([a-z]+_\w{2,})|([zᾱ])_([tT]))(?![$\w])", spelled, caption)
 
 
 def figure(name: str) -> None:
@@ -22,7 +35,7 @@ def figure(name: str) -> None:
 
 def print_figure(name: str, picture: str, caption: str, alt: str, sources: Sequence[Path]) -> None:
     """Print a picture, whose path is as a page has it, with all that belongs to it."""
-    print(f'![{caption}]({picture}){{#fig-{name} fig-alt="{_spoken(alt)}"}}\n')
+    print(f'![{typeset(caption)}]({picture}){{#fig-{name} fig-alt="{_spoken(alt)}"}}\n')
     provenance(sources, "figures")
 
 
@@ -39,7 +52,7 @@ def animation(family: str) -> None:
     still = f'![]({_copied(entry["still"] + ".png")}){{.still fig-alt="{spoken}"}}'
     print(f'::: {{#fig-{name}}}\n\n::: {{.content-visible when-format="html"}}\n')
     print(f'![]({_copied(f"{name}.webp")}){{.moving fig-alt="{spoken}"}}\n\n{still}\n\n:::\n')
-    print(f'::: {{.content-hidden when-format="html"}}\n\n{still}\n\n:::\n\n{entry["caption"]}\n\n:::\n')
+    print(f'::: {{.content-hidden when-format="html"}}\n\n{still}\n\n:::\n\n{typeset(entry["caption"])}\n\n:::\n')
     provenance(_sources(entry), "figures")
 
 

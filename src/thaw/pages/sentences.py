@@ -27,10 +27,6 @@ def ranking_sentence(ranked: Sequence[Measurement]) -> str:
     if far:
         follow = "follow" if len(far) > 1 else "follows"
         sentence += f"{', and' if near else ';'} {_listed(far)} {follow} beyond it"
-    single = [m for m in ranked if m.trainings == 1]
-    if single:
-        whose = "With one training each" if len(single) == len(ranked) else "Where a variant has one training only"
-        sentence += f". {whose}, this says which training is better, not which method"
     return sentence + "."
 
 
@@ -71,15 +67,21 @@ def memorisation(results: Results) -> str:
 
 
 def severity(results: Results, metric: str) -> str:
-    """Whether restoring step by step or at once is better halfway, by variant; `metric` is one of severity.csv."""
+    """Whether restoring step by step or at once is better halfway, by variant; `metric` is one of severity.csv.
+
+    Of degradations without a schedule, in which t/T means the same for all.
+    """
     groups: dict[str, list[Measurement]] = {"better step by step": [], "better at once": [], ALIKE: []}
     words = {BETTER: "better step by step", WORSE: "better at once"}
     for variant in results.variants:
+        if "schedule" in results.params.variant(variant).train.degradation.options:
+            continue  # at one t/T, schedules leave different shares of an image
         halfway = {}
         for row in read_csv(results.artifacts.table(variant, "severity")):
             if row["metric"] == metric and float(row["tau"]) == HALFWAY:
                 value, low, high = (float(row[name]) for name in ("value", "low", "high"))
-                found = Measurement(variant, METRICS[metric], value, low, high, int(row["n"]), 1)
+                title = results.params.title(variant)
+                found = Measurement(variant, METRICS[metric], value, low, high, int(row["n"]), 1, title=title)
                 halfway[row["restoration"]] = found
         if {"iterative", "direct"} <= set(halfway):
             verdict = difference(halfway["direct"], halfway["iterative"]).verdict

@@ -8,28 +8,41 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 
-from thaw.figures.families import different, kind, table_paths
+from thaw.figures.families import by_family, different, kind, table_paths
 from thaw.files import read_csv
 from thaw.metrics import METRICS
-from thaw.pages import sentences
+from thaw.pages import answers, sentences
+from thaw.pages import findings as find
 from thaw.pages.appendix import costs, environment, epoch_times, parameters, word_count
 from thaw.pages.claims import decided, tally
 from thaw.pages.evidence import audit, differences, few_images_note, published_numbers, study_floor
 from thaw.pages.illustrations import animation, figure
 from thaw.pages.tables import best_cell, describe, provenance, table, value, warning
-from thaw.params import Comparison, VariantStudy
+from thaw.params import Choice, Comparison, VariantStudy
 from thaw.pipeline.why import in_words, parameters_since
 from thaw.results.measurements import pictures, results
-from thaw.results.wording import code, join, percent
+from thaw.results.wording import code, join, many, percent, shown
 
 __all__ = [
-    "animation", "audit", "claims", "classifier_sentence", "comparison", "confidence", "costs", "definitions",
-    "description", "differences", "diversity", "environment", "epoch_times", "everything", "few_images_note", "figure",
-    "floor_sentence", "kind", "likelihood", "losses", "measurements", "memorisation", "missing", "parameters",
-    "provenance", "published_numbers", "ranking", "results", "severity", "studies", "study_floor", "table", "tally",
-    "uniqueness", "variants", "word_count",
+    "adversarial", "animation", "audit", "budgets", "claims", "classifier_sentence", "cold_against_noise",
+    "comparison", "conclusion", "confidence", "costs", "data", "definitions", "description", "differences",
+    "diversity", "environment", "epoch_times", "everything", "few_images_note", "figure", "findings",
+    "floor_sentence", "kind", "likelihood", "limits", "losses", "measurements", "members", "memorisation",
+    "missing", "networks", "parameters", "provenance", "published_numbers", "ranking", "restorations", "results",
+    "schedule_steps", "schedules", "severity", "studies", "study_floor", "table", "tally", "uniqueness", "variants",
+    "what_mattered", "word_count",
 ]  # fmt: skip
 
+ONE_SIDED = ("precision", "density", "unique_fraction", "bits_per_dim")
+"""The metrics whose best value a model can have that is not good."""
+COLUMNS = {
+    "alpha_bar": "$\\bar\\alpha_t$", "alpha_bar_T": "$\\bar\\alpha_T$", "best_multiple": "best multiple of $z_t$",
+    "dispersion": "dispersion of hits", "distance": "distance (RMS)", "from_naive": "from naive (RMS)",
+    "high": "to", "hit": "points hit", "hit_expected": "points hit, expected", "hit_T": "points hit, all steps",
+    "largest_share": "largest step", "low": "from", "off_data": "off the data", "off_data_T": "off the data, all steps",
+    "outside": "outside the range", "spatial_rms": "spatial RMS", "z_t": "$z_t$", "zero": "0",
+}  # fmt: skip
+"""What the columns of studies' tables are called."""
 RENEW = "`make report` brings them up to date."
 UNIQUENESS = {
     "distinct": "like no other at 8 bits",
@@ -54,6 +67,14 @@ def _printing(sentence: Callable[..., str]) -> Callable[..., None]:
     return say
 
 
+adversarial = _printing(find.adversarial)
+cold_against_noise = _printing(find.cold_against_noise)
+conclusion = _printing(find.conclusion)
+networks = _printing(find.networks)
+restorations = _printing(find.restorations)
+schedule_steps = _printing(answers.schedule_steps)
+schedules = _printing(find.schedules)
+what_mattered = _printing(find.what_mattered)
 ranking = _printing(sentences.ranking)
 diversity = _printing(sentences.diversity)
 memorisation = _printing(sentences.memorisation)
@@ -63,18 +84,58 @@ losses = _printing(sentences.losses)
 
 
 def claims() -> None:
-    """Print a table of what the earlier reports found, and whether it holds here."""
+    """Print the scorecard: what the earlier reports found, whether it holds here, and by which numbers."""
     rows = [
-        [better.named, worse.named, claim.source,
-         f"{METRICS[claim.metric].title} {better.show()} against {worse.show()}: {verdict}"]
-        for claim, better, worse, verdict in decided(results())
+        [claim.source, claim.text, f"**{decision.verdict}**", decision.because]
+        for claim, decision in decided(results())
     ]  # fmt: skip
     table(
-        ["the better", "the worse", "claimed in", "here"], rows, "tbl-claims",
+        ["claimed in", "claim", "verdict", "because"], rows, "tbl-claims",
         "What the earlier reports found, and whether it holds here.", ":--",
-        absent="none of the variants that the earlier reports compared has been measured.",
+        absent="none of the systems that the earlier reports compared has been measured.",
         sources=[results().artifacts.summary], stage="summarize",
     )  # fmt: skip
+
+
+def data() -> None:
+    """Print which images these are, and how many."""
+    found = results()
+    block, levels = found.params.data, read_csv(found.artifacts.reference("levels.csv"))
+    images = sum(int(row["count"]) for row in levels) // (block.channels * block.pixels**2)
+    text = f"The images are those of `{block.dataset}`, {block.pixels} × {block.pixels} pixels with "
+    text += f"{many(block.channels, 'channel')}, their values spread over ±{block.half_range:g}"
+    text += f". Training sees {images} of them; " if images else ". "
+    print(f"{text}{percent(block.validation_fraction)} of the training images are kept for validation, and the test "
+          "images are for measuring alone.\n")  # fmt: skip
+
+
+def budgets() -> None:
+    """Print what training each network and sampling from it costs."""
+    params = results().params
+    used = dict.fromkeys(params.variant(variant).train.network.name for variant in params.variants)
+    rows = []
+    for name in used:
+        block = params.budget.train[name]
+        rows.append([
+            f"`{name}`", f"{block.images}", f"{block.batch_size}", block.optimizer, f"{block.learning_rate:g}",
+            "yes" if block.preconditioned else "no", shown(block.network) if block.network else "–",
+        ])  # fmt: skip
+    sample = params.budget.sample
+    table(
+        ["network", "images seen", "batch", "optimiser", "learning rate", "preconditioned", "options"], rows,
+        "tbl-budget", f"The budget of each network, and of all: {sample.images} samples a training, in at most "
+        f"{max(sample.steps, sample.steps_with_schedule)} steps; {sample.reconstructions} restored test images.",
+    )  # fmt: skip
+
+
+def members(family: str) -> list[str]:
+    """The variants of a family of the main comparison."""
+    return by_family(results().params, results().variants).get(family, [])
+
+
+def limits() -> None:
+    """Print what these results cannot say."""
+    print(f"{find.listed(find.limits(results()))}\n")
 
 
 def missing() -> None:
@@ -111,13 +172,18 @@ def everything() -> None:
 def comparison(keys: Sequence[str], label: str, caption: str, of: Sequence[str] = ()) -> None:
     """Print a table of variants, one column a metric, with intervals and the best of each column in bold.
 
-    The variants are those of the main comparison, or `of`. Real images have a row where they can be measured in the
-    same way; a dagger marks distances of few images.
+    The variants are those of the main comparison, or `of`, and the best is the best of them; where few or collapsed
+    samples can score best without being good, none is. Real images have a row where they can be measured in the same
+    way; a dagger marks distances of few images.
     """
     found = results()
     variants = of or found.variants
     used = [key for key in keys if any(found.find(variant, key) for variant in variants)]
-    best = {key: ranked[0] for key in used if (ranked := found.ranked(key))}
+    best = {
+        key: ranked[0]
+        for key in used
+        if key not in ONE_SIDED and (ranked := [m for m in found.ranked(key) if m.variant in variants])
+    }
     old = {variant for variant in variants if parameters_since(found.artifacts, variant)}
     rows = []
     for variant in variants:
@@ -169,18 +235,37 @@ def variants() -> None:
 
 
 def studies() -> None:
-    """Print one section for every study of params.yaml: its figure, and its table or that of its variants."""
-    asked = results().params.studies
-    for key, block in {**asked.trained, **asked.untrained, **asked.compared}.items():
-        print(f"## {_heading(key)} {{#sec-study-{key}}}\n")
-        _warn_if_outdated(key)
-        if isinstance(block, VariantStudy):
-            print(f"Study {describe(block)} of {results().named(block.variant)}.\n")
-        figure(f"study-{key}")
-        if isinstance(block, Comparison):
-            _compared_table(key, block)
-        else:
-            _study_table(key)
+    """Print the studies of params.yaml by what they ask: question, answer, figure and table of each."""
+    found = results()
+    asked = found.params.studies
+    every: dict[str, Choice | VariantStudy | Comparison] = {**asked.trained, **asked.untrained, **asked.compared}
+    for group in answers.GROUPS:
+        keys = [k for k in every if answers.group(found, k) == group and k not in found.params.schedule_steps]
+        if keys:
+            print(f"## {group}\n")
+        for key in keys:
+            _study(key, every[key])
+
+
+def _study(key: str, block: Choice | VariantStudy | Comparison) -> None:
+    found = results()
+    print(f"### {answers.question(found, key)} {{#sec-study-{key}}}\n")
+    _warn_if_outdated(key)
+    if answer := answers.answer(found, key):
+        print(f"{answer}\n")
+    figure(f"study-{key}")
+    if isinstance(block, Comparison):
+        _compared_table(key, block)
+    else:
+        _study_table(key)
+
+
+def findings() -> None:
+    """Print what the report finds, and what it cost, for its first screen."""
+    found = results()
+    told = find.findings(found)
+    print(f"{find.listed(told)}\n" if told else "Nothing has been measured yet; `make report` says what is missing.\n")
+    print(f"*Budget.* {find.budget(found)}\n")
 
 
 def _compared_table(key: str, compared: Comparison) -> None:
@@ -194,15 +279,10 @@ def _compared_table(key: str, compared: Comparison) -> None:
             rows.append([metric.title, *map(best_cell, measured)])
     table(
         ["metric", *map(found.named, compared.variants)], rows, f"tbl-study-{key}",
-        f"{_heading(compared.title)}, with {confidence()} intervals.",
+        f"{answers.question(found, key)}, with {confidence()} intervals.",
         absent="none of its variants has been measured; `make report` measures them.",
         sources=[found.artifacts.summary], stage="summarize",
     )  # fmt: skip
-
-
-def _heading(key: str) -> str:
-    words = key.replace("-", " ")
-    return words[0].upper() + words[1:]
 
 
 def _study_table(key: str) -> None:
@@ -212,7 +292,8 @@ def _study_table(key: str) -> None:
         return
     shown = [name for name in found[0] if not name.removeprefix("class_").isdigit()]
     rows = [[value(row[name]) for name in shown] for row in found]
-    header, caption = [name.replace("_", " ") for name in shown], f"{_heading(key)}: the numbers."
+    header = [METRICS[name].title if name in METRICS else COLUMNS.get(name, name.replace("_", " ")) for name in shown]
+    caption = f"{answers.question(results(), key)} The numbers."
     table(header, rows, f"tbl-study-{key}", caption, sources=[path], stage="study")
 
 
