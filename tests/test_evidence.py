@@ -95,7 +95,7 @@ def test_variants_that_restored_other_images_are_not_paired(project: Artifacts) 
 def test_a_paired_difference_of_single_trainings_is_said_to_be_theirs(project: Artifacts, said: Any) -> None:
     show.differences("rmse_matched")
     text = said()
-    assert f"| `{OTHER}` | +0.01" in text
+    assert f"| {Results(project).named(OTHER)} | +0.01" in text
     assert "yes, for these trainings" in text
     assert BAD not in text
 

@@ -67,7 +67,8 @@ def undrawn(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
         write_sheet(artifacts.sheet(variant, "milestones"), list(tiles(5, 8)))
     write_sheet(artifacts.sheet(NEW, "milestone_restorations"), list(tiles(7, 8)))
     distances = zip((*KEPT, NEW), (9, 8, 7, 3), strict=True)
-    rows = [{"variant": name, "metric": "fid_infinite", "value": value} for name, value in distances]
+    rows = [{"variant": name, "metric": "fid_infinite", "value": value, "low": value - 1, "high": value + 1}
+            for name, value in distances]  # fmt: skip
     write_csv(artifacts.summary, rows)
     write_csv(artifacts.reference("levels.csv"), [{"level": level, "count": 1} for level in range(256)])
     centre = [{"level": level, "count": 1 + level // 255} for level in range(256)]
@@ -241,7 +242,7 @@ def test_without_a_summary_the_first_variant_stands_for_its_kind(params: Params,
     for variant in ("ddpm-linear", NEW):
         write_sheet(artifacts.sheet(variant, "chain"), list(tiles(2, STRIP_COLUMNS)))
     drawing = sheet.chains(artifacts, params)
-    assert "`ddpm-linear`" in drawing.caption
+    assert "gaussian by [DDPM, linear schedule, CNN]" in drawing.caption
 
 
 def test_levels_are_counted_in_whole_images_and_in_what_zoom_leaves() -> None:
@@ -315,7 +316,7 @@ def test_variants_are_set_side_by_side_as_far_as_they_were_measured(studied: Art
     write_csv(studied.summary, [row, row | {"variant": second}])
     drawing = draw_comparison(studied, PARAMS, key)
     written = texts(drawing.figure)
-    assert first in written
-    assert second not in written, "it has no samples"
+    assert PARAMS.title(first) in written
+    assert PARAMS.title(second) not in written, "it has no samples"
     assert "FID∞ (classifier)" in written
     assert comparison.title in drawing.caption.lower() or comparison.title[1:] in drawing.caption

@@ -79,6 +79,10 @@ def test_no_result_is_typed(chapter: str) -> None:
 def test_what_params_yaml_asks_for_has_its_section(book: dict[str, str]) -> None:
     params = read_params(ROOT / "params.yaml")
     studies = params.studies
-    asked = [*params.compared, *(f"study-{key}" for key in (*studies.trained, *studies.untrained, *studies.compared))]
+    alone = [
+        key for key in (*studies.trained, *studies.untrained, *studies.compared) if key not in params.schedule_steps
+    ]
+    asked = [*params.compared, *(f"study-{key}" for key in alone)]
     text = "".join(book.values())
     assert [name for name in asked if f"{{#sec-{name}}}" in text] in (asked, asked[:1])
+    assert "{#fig-schedule-steps" in text

@@ -51,6 +51,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Artifac
     params = read_yaml(ROOT / "params.yaml")
     params["variants"] = {name: params["variants"][name] for name in (A, B)}
     params["studies"] = {"trained": {}, "untrained": {}, "compared": {}}
+    del params["titles"]
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     artifacts = Artifacts(tmp_path)
     real = rows(measured(value, HALF[key], key) for key, value in REAL.items())
@@ -88,6 +89,11 @@ def test_memorisation_is_suspected_only_beyond_the_noise(project: Artifacts) -> 
 
 
 def test_restoring_step_by_step_is_better_where_it_is(project: Artifacts) -> None:
+    assert severity(Results(project), "rmse").endswith("by severity yet."), "schedules differ in what is left at T/2"
+    params = json.loads(project.params.read_text())
+    for name in (A, B):
+        params["variants"][name]["train"] |= {"degradation": {"name": "blur", "steps": 1000}, "target": "clean"}
+    project.params.write_text(json.dumps(params))
     assert (
         f"By RMSE, restorations from t = T/2 are better step by step for `{A}` (0.200) and `{B}` (0.200)."
         in severity(Results(project), "rmse")
@@ -170,6 +176,16 @@ def test_results_of_these_parameters_are_not_old_however_the_lock_writes_them(pr
     project.params.write_text(json.dumps(params))
     show.missing()
     assert said() == ""
+
+
+def test_a_variant_with_a_title_goes_by_it_and_can_be_looked_up(project: Artifacts, said: Any) -> None:
+    params = json.loads(project.params.read_text())
+    project.params.write_text(json.dumps(params | {"titles": {A: "Linear"}}))
+    results.cache_clear()
+    show.comparison(["fid_infinite"], "tbl-x", "X.")
+    text = said()
+    assert f'| [Linear]{{.model data-variant="{A}"}} |' in text
+    assert f"| `{B}` |" in text
 
 
 def test_what_is_missing_keeps_its_place_and_its_label(project: Artifacts, said: Any) -> None:

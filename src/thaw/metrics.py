@@ -120,7 +120,7 @@ OF_ANSWERS = (
            "gaussian noise", phrase="bound on the bits per dimension", bounds=POSITIVE),
     Metric("matched_t", "matched t", None, 0,
            "the t of matched severity, from which restorations compare: where ᾱ is nearest to 1/4 for mixtures, and "
-           "for the others the last t at which a classifier of degraded images reads half of them", "restorations",
+           "for the others the last t at which a classifier of degraded images reads half of them", "denoisers",
            bounds=POSITIVE),
     Metric("ks_first_t", "KS first t", None, 0,
            "first t from which the median p of the Kolmogorov–Smirnov test against N(0, 1) stays above "

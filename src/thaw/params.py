@@ -443,7 +443,6 @@ def _check_fairness(path: Path, params: Params) -> None:
 def _check_studies(path: Path, params: Params) -> None:
     """Refuse names of variants and of comparisons that nothing has, and a name used twice."""
     named = [(f"studies.trained.{key}.variant", study.variant) for key, study in params.studies.trained.items()]
-    named += [(f"titles.{name}", name) for name in params.titles]
     for key, comparison in params.studies.compared.items():
         named += [(f"studies.compared.{key}.variants", name) for name in comparison.variants]
     for key, name in named:

@@ -55,7 +55,7 @@ def ranking(artifacts: Artifacts, params: Params) -> Drawing | None:
     real = pd.read_csv(floor).query("metric == @METRIC.key")["value"] if floor.exists() else pd.Series(dtype=float)
     if len(real):
         panel.axvline(real.iloc[0], color="black", linewidth=0.9, linestyle=":", label="real images")
-    panel.set(xlim=(min(0, *real) - 1, 1.16 * rows["high"].max()), ylim=(len(rows) - 0.5, -0.5), yticks=[])
+    panel.set(xlim=(min([0, *real]) - 1, 1.16 * rows["high"].max()), ylim=(len(rows) - 0.5, -0.5), yticks=[])
     panel.set_xlabel(f"{METRIC.name.partition(' (')[0]} (lower is better)")
     panel.grid(axis="x")
     panel.spines["left"].set_visible(False)

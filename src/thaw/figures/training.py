@@ -138,7 +138,7 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
     return Drawing(
         figure,
         f"Fréchet distance by milestone, of {count} samples from the first training of each variant, drawn in "
-        f"{params.budget.sample.milestone_steps} steps, with their intervals. So few of both raise every value; {count} "
+        f"{params.budget.sample.milestone_steps} steps, with their intervals. So few raise every value; {count} "
         "real images score what the dotted line shows.",
         f"Line charts of the distance against images seen, by family. At the end: {join(ends)}.",
         [*paths.values(), floor],

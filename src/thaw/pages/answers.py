@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from thaw.files import read_csv
 from thaw.metrics import METRICS
 from thaw.pages.findings import HEADLINE, best_and_next, of, versus
-from thaw.params import Comparison, VariantStudy
+from thaw.params import Comparison
 from thaw.results.differences import differs
 from thaw.results.measurements import Measurement, Results
 from thaw.results.wording import join, some
@@ -199,40 +199,35 @@ COMPARED = "Variants that differ in one thing"
 GROUPS = (*dict.fromkeys(asked.group for asked in ASKED.values()), COMPARED)
 
 
-def block_of(results: Results, key: str) -> VariantStudy | Comparison | None:
-    """The block of a study in params.yaml that has a variant or several; None for one without a model."""
-    asked = results.params.studies
-    return asked.trained.get(key) or asked.compared.get(key)
+def asked(results: Results, key: str) -> Asked | None:
+    """What thaw knows of the kind of a study of one model or of none."""
+    studies = results.params.studies
+    block = studies.trained.get(key) or studies.untrained.get(key)
+    return ASKED.get(block.name) if block else None
 
 
 def group(results: Results, key: str) -> str:
     """The group that a study stands in."""
-    block = block_of(results, key)
-    if isinstance(block, Comparison):
-        return COMPARED
-    name = block.name if block else results.params.studies.untrained[key].name
-    return ASKED[name].group if name in ASKED else COMPARED
+    known = asked(results, key)
+    return known.group if known else COMPARED
 
 
 def question(results: Results, key: str) -> str:
-    """The title of a study: its question, or its key where thaw knows none."""
-    block = block_of(results, key)
-    if isinstance(block, Comparison):
-        return block.title[0].upper() + block.title[1:]
-    name = block.name if block else results.params.studies.untrained[key].name
-    if name not in ASKED:
-        return key.replace("-", " ").capitalize()
-    return ASKED[name].question.format(model=results.params.title(block.variant) if block else "")
+    """The title of a study: its question, that of a comparison, or its key where thaw knows neither."""
+    studies = results.params.studies
+    if known := asked(results, key):
+        block = studies.trained.get(key)
+        return known.question.format(model=results.params.title(block.variant) if block else "")
+    title = studies.compared[key].title if key in studies.compared else key.replace("-", " ")
+    return title[0].upper() + title[1:]
 
 
 def answer(results: Results, key: str) -> str:
-    """What a study found, or nothing where it has not run or its table is not as its kind makes it."""
-    block = block_of(results, key)
-    if isinstance(block, Comparison):
-        return compared(results, block)
-    name = block.name if block else results.params.studies.untrained[key].name
-    rows = read_csv(results.artifacts.study(key) / "table.csv")
-    return ASKED[name].answer(rows) if rows and name in ASKED else ""
+    """What a study found, or nothing where it has not run or thaw does not know its kind."""
+    if comparison := results.params.studies.compared.get(key):
+        return compared(results, comparison)
+    known, rows = asked(results, key), read_csv(results.artifacts.study(key) / "table.csv")
+    return known.answer(rows) if known and rows else ""
 
 
 def compared(results: Results, comparison: Comparison) -> str:
