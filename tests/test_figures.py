@@ -113,7 +113,7 @@ def texts(figure: plt.Figure) -> set[str]:
 
 
 def test_all_that_the_artifacts_allow_is_drawn(project: Artifacts) -> None:
-    expected = {"overview", "chains", "central-pixels", "network-cnn", "milestones-gan-dcgan"}
+    expected = {"ranking", "overview", "chains", "central-pixels", "network-cnn", "milestones-gan-dcgan"}
     expected |= {f"milestones-{NEW}", f"milestone_restorations-{NEW}"}
     expected |= {"samples-gan-dcgan", f"samples-{NEW}", "chain-ddpm-linear", f"chain-{NEW}"}
     moving = {"animation-gaussian", "animation-gan"}
