@@ -182,5 +182,6 @@ def parameters() -> None:
     header = ["variant", "degradation", "predicts", "sampled by", "trained on, at the learning rate"]
     table(header, rows, "tbl-parameters", "The choices of every variant, and what its training costs.", ":--")
     path = found.artifacts.params
+    print('::: {.content-visible when-format="html"}\n')
     print(f"```{{=html}}\n<details><summary>All of <code>{path.name}</code></summary>\n```\n")
-    print(f"```yaml\n{path.read_text()}```\n\n```{{=html}}\n</details>\n```\n")
+    print(f"```yaml\n{path.read_text()}```\n\n```{{=html}}\n</details>\n```\n\n:::\n")

@@ -56,7 +56,7 @@ class Claim:
         else:
             verdict = WITHIN if not found.beyond_noise else HOLDS if found.verdict == BETTER else REVERSED
         single = found.beyond_noise and 1 in (better.trainings, worse.trainings)
-        return Decision(verdict, numbers + (", for these trainings" if single else ""))
+        return Decision(verdict, numbers + (" \\*" if single else ""))
 
 
 @dataclass(frozen=True)
@@ -116,9 +116,9 @@ MORPH, ZOOM = of("cold-morph-cosine-unet"), at("zoom-sampling", "pixels")
 CLAIMS: Sequence[Claim | Favoured] = (
     Claim("000, table 1", "Small steps (β = 0.001) make better samples than large ones (0.1).", SMALL, LARGE),
     Claim("000, table 1", "Small steps restore with a lower RMSE.", SMALL, LARGE, "rmse",
-          confounded="with small steps, z_T still holds a faint image"),
+          confounded="with small steps, $z_T$ still holds a faint image"),
     Claim("000, table 1", "Small steps restore with a higher PSNR.", SMALL, LARGE, "psnr",
-          confounded="with small steps, z_T still holds a faint image"),
+          confounded="with small steps, $z_T$ still holds a faint image"),
     Claim("000, table 2", "DDPM makes better samples than blur from uniform images.", NOISE,
           at("blur-latents", "level + 0.002 noise"), "fid_classifier"),
     Claim("000, table 2", "Blur restores with a lower RMSE than DDPM.", BLUR, NOISE, "rmse"),

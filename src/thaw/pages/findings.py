@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from thaw.figures.families import family, kind
+from thaw.files import read_csv
 from thaw.params import Train
 from thaw.results.differences import BETTER, difference, differs
 from thaw.results.measurements import Measurement, Results
@@ -163,8 +164,11 @@ def what_mattered(results: Results) -> str:
 
 def findings(results: Results) -> list[str]:
     """The findings of the first screen."""
-    told = (winner, schedules, networks, cold_against_noise, adversarial)
-    return [sentence for find in told if (sentence := find(results))]
+    told = {
+        "The best": winner, "Schedules": schedules, "Networks": networks, "Cold diffusion": cold_against_noise,
+        "GAN": adversarial,
+    }  # fmt: skip
+    return [f"**{about}.** {sentence}" for about, find in told.items() if (sentence := find(results))]
 
 
 def budget(results: Results) -> str:
@@ -235,7 +239,19 @@ def _schedule(results: Results, measurement: Measurement) -> str:
 def _per_network(results: Results) -> list[str]:
     """The images that each kind of network of the main comparison sees."""
     used = dict.fromkeys(results.params.variant(v).train.network.name for v in results.variants)
-    return [f"{results.params.budget.train[name].images / 1000:g} 000 images for each `{name}`" for name in used]
+    images = training_images(results)
+    found = []
+    for name in used:
+        seen = results.params.budget.train[name].images
+        found.append(f"{seen / 1000:g} 000 images {f'({seen / images:.2g} epochs) ' if images else ''}a `{name}`")
+    return found
+
+
+def training_images(results: Results) -> int:
+    """How many images training sees; 0 where the stage `reference` has not counted them."""
+    data = results.params.data
+    levels = read_csv(results.artifacts.reference("levels.csv"))
+    return sum(int(row["count"]) for row in levels) // (data.channels * data.pixels**2)
 
 
 def _run(results: Results, variant: str) -> dict[str, Any]:

@@ -93,6 +93,7 @@ def claims() -> None:
         ["claimed in", "claim", "verdict", "because"], rows, "tbl-claims",
         "What the earlier reports found, and whether it holds here.", ":--",
         absent="none of the systems that the earlier reports compared has been measured.",
+        note="\\* Of single trainings: it may be the seed's.",
         sources=[results().artifacts.summary], stage="summarize",
     )  # fmt: skip
 
@@ -100,8 +101,7 @@ def claims() -> None:
 def data() -> None:
     """Print which images these are, and how many."""
     found = results()
-    block, levels = found.params.data, read_csv(found.artifacts.reference("levels.csv"))
-    images = sum(int(row["count"]) for row in levels) // (block.channels * block.pixels**2)
+    block, images = found.params.data, find.training_images(found)
     text = f"The images are those of `{block.dataset}`, {block.pixels} × {block.pixels} pixels with "
     text += f"{many(block.channels, 'channel')}, their values spread over ±{block.half_range:g}"
     text += f". Training sees {images} of them; " if images else ". "
@@ -254,10 +254,12 @@ def _study(key: str, block: Choice | VariantStudy | Comparison) -> None:
     if answer := answers.answer(found, key):
         print(f"{answer}\n")
     figure(f"study-{key}")
+    print('::: {.content-visible when-format="html"}\n')  # on paper the answer and the figure say it
     if isinstance(block, Comparison):
         _compared_table(key, block)
     else:
         _study_table(key)
+    print(":::\n")
 
 
 def findings() -> None:
