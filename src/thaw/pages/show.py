@@ -8,7 +8,7 @@ import functools
 import json
 from collections.abc import Callable, Sequence
 
-from thaw.figures.families import by_family, different, kind, table_paths
+from thaw.figures.families import by_family, different, kind, short_titles, table_paths
 from thaw.files import read_csv
 from thaw.metrics import METRICS
 from thaw.pages import answers, sentences
@@ -27,9 +27,9 @@ __all__ = [
     "adversarial", "animation", "audit", "budgets", "claims", "classifier_sentence", "cold_against_noise",
     "comparison", "conclusion", "confidence", "costs", "data", "definitions", "description", "differences",
     "diversity", "environment", "epoch_times", "everything", "few_images_note", "figure", "findings",
-    "floor_sentence", "kind", "likelihood", "limits", "losses", "measurements", "members", "memorisation",
+    "floor_sentence", "gallery", "likelihood", "limits", "losses", "measurements", "members", "memorisation",
     "missing", "networks", "parameters", "provenance", "published_numbers", "ranking", "restorations", "results",
-    "schedule_steps", "schedules", "severity", "studies", "study_floor", "table", "tally", "uniqueness", "variants",
+    "schedule_steps", "schedules", "severity", "studies", "study_floor", "table", "tally", "uniqueness",
     "what_mattered", "word_count",
 ]  # fmt: skip
 
@@ -223,15 +223,24 @@ def description(variant: str) -> None:
     )
 
 
-def variants() -> None:
-    """Print one section for every variant of params.yaml, in its order: choices, metrics and pictures."""
-    for variant in results().variants:
-        print(f"## {variant} {{#sec-{variant}}}\n")
-        _warn_if_outdated(variant)
-        description(variant)
-        measurements(variant)
-        for name in pictures(results().params, variant):
-            figure(f"{name}-{variant}")
+def gallery() -> None:
+    """Print a section for every family, its animations, and a tab for each variant: choices, pictures and metrics."""
+    params, moving = results().params, set[str]()
+    for name, variants in by_family(params, results().variants).items():
+        print(f"## {name[0].upper()}{name[1:]}\n")
+        kinds = dict.fromkeys(kind(params, variant) for variant in variants)
+        for of_kind in (k for k in kinds if k not in moving):
+            animation(of_kind)
+        moving |= {*kinds}
+        print("::: {.panel-tabset}\n")
+        for variant, called in short_titles(params, variants).items():
+            print(f"### {called} {{#sec-{variant}}}\n")
+            _warn_if_outdated(variant)
+            description(variant)
+            for picture in pictures(params, variant):
+                figure(f"{picture}-{variant}")
+            measurements(variant)
+        print(":::\n")
 
 
 def studies() -> None:
