@@ -234,7 +234,7 @@ def gallery() -> None:
         moving |= {*kinds}
         print("::: {.panel-tabset}\n")
         for variant, called in short_titles(params, variants).items():
-            print(f"### {called} {{#sec-{variant}}}\n")
+            print(f"### {called} {{#model-{variant} .unnumbered}}\n")
             _warn_if_outdated(variant)
             description(variant)
             for picture in pictures(params, variant):
