@@ -101,6 +101,7 @@ def report(
     targets: Targets = None,
     jobs: Jobs = None,
     yes: Annotated[bool, typer.Option("--yes", help="Repeat what this machine lacks without asking.")] = False,
+    opened: Annotated[bool, typer.Option("--open", help="Then serve it, and open it in the browser.")] = False,
 ) -> None:
     """Bring the report up to date with params.yaml, training only what changed."""
     from thaw.pipeline.repro import report as run
@@ -111,6 +112,10 @@ def report(
 
     run(_here(), confirm, jobs, targets or [])
     render()
+    if opened:
+        from thaw.pages.serve import serve
+
+        serve(_here().book)
 
 
 @app.command()
