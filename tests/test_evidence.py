@@ -153,7 +153,7 @@ def test_distances_of_few_images_are_marked(project: Artifacts, said: Any, n: in
     show.few_images_note()
     show.comparison(["fid_classifier"], "tbl-x", "X.")
     text = said()
-    assert ("20.0**†" in text) == few
+    assert ("20.0**[†]{.dagger}" in text) == few
     assert (f"{FEATURES} features ({n})" in text) == few
 
 

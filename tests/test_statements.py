@@ -132,7 +132,7 @@ def test_one_table_has_every_metric_of_every_variant(said: Any) -> None:
     lines = [line for line in said().splitlines() if line.startswith("|")]
     assert len(lines) == 2 + len((A, B, "real images"))
     assert lines[0].count("|") == len(MEASURED) + 2
-    assert "**20.0**† [\\[18.0, 22.0\\]]{.interval}" in lines[2]
+    assert "**20.0**[†]{.dagger} [\\[18.0, 22.0\\]]{.interval}" in lines[2]
 
 
 def test_the_confidence_is_the_parameter(project: Artifacts, said: Any) -> None:

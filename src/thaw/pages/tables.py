@@ -1,5 +1,6 @@
 """Markdown as the pages print it: tables, their cells and their origin, and what stands for something missing."""
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,10 @@ from thaw.results.wording import code, join, markdown_table, shown
 
 MOST_SOURCES = 3
 """How many files a line on provenance lists before it names their folders alone."""
+NUMBER = re.compile(r"(\W*\d+)(\.\d+)?(?![\d.e])")
+"""What stands before the point of a number, signs and the stars of bold type too, and its decimals."""
+POINT, DIGIT = "\u2008", "\u2007"
+"""Spaces as wide as a point and as a digit."""
 
 
 def table(
@@ -20,13 +25,32 @@ def table(
 ) -> None:  # fmt: skip
     """Print a Markdown table with a label, a caption, a note below it, and where it came from.
 
-    All columns but the first are aligned as `align` says. Where there are no rows, `absent` says why, in its place.
+    All columns but the first are aligned as `align` says, numbers on the right by their points. Where there are no
+    rows, `absent` says why, in its place.
     """
     if not rows:
         placeholder(label, absent)
         return
+    if align == "--:":
+        first, *others = zip(*rows, strict=True)
+        rows = list(zip(first, *map(under_each_other, others), strict=True))
     print(f"{markdown_table(header, rows, align)}\n\n: {caption} {{#{label}}}\n" + (f"\n{note}\n" if note else ""))
     provenance(sources, stage)
+
+
+def under_each_other(cells: Sequence[str]) -> list[str]:
+    """The cells of a column on the right, with spaces after those numbers that have fewer decimals than others."""
+    found = [NUMBER.match(cell) for cell in cells]
+    most = max((len(number[2] or "") for number in found if number), default=0)
+    padded = []
+    for cell, number in zip(cells, found, strict=True):
+        lacking = most - len(number[2] or "") if number else 0
+        if number and lacking:
+            end = number.end() + (2 if "**" in number[1] else 0)
+            gap = DIGIT * lacking if number[2] else POINT + DIGIT * (lacking - 1)
+            cell = cell[:end] + gap + cell[end:]
+        padded.append(cell)
+    return padded
 
 
 def placeholder(label: str, what: str) -> None:
@@ -71,7 +95,7 @@ def best_cell(measurement: Measurement | None, best: Measurement | None = None) 
     """
     if measurement is None:
         return "–"
-    shown, mark = measurement.show(), "†" if measurement.of_few_images else ""
+    shown, mark = measurement.show(), "[†]{.dagger}" if measurement.of_few_images else ""
     if best and measurement.metric.better and measurement.value == best.value:
         shown = f"**{shown}**"
     return f"{shown}{mark} {bracketed(measurement.bounds)}".strip()
