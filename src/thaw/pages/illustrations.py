@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from thaw.metrics import METRICS
 from thaw.pages.tables import placeholder, provenance
 from thaw.results.measurements import results
@@ -35,7 +37,8 @@ def figure(name: str) -> None:
 
 def print_figure(name: str, picture: str, caption: str, alt: str, sources: Sequence[Path]) -> None:
     """Print a picture, whose path is as a page has it, with all that belongs to it."""
-    print(f'![{typeset(caption)}]({picture}){{#fig-{name} fig-alt="{_spoken(alt)}"}}\n')
+    chart = " .chart" if _is_chart(results().artifacts.report / picture) else ""
+    print(f'![{typeset(caption)}]({picture}){{#fig-{name}{chart} fig-alt="{_spoken(alt)}"}}\n')
     provenance(sources, "figures")
 
 
@@ -69,6 +72,13 @@ def _copied(name: str) -> str:
     copies.mkdir(exist_ok=True)
     shutil.copyfile(results().artifacts.figures / name, copies / name)
     return f"figures/{name}"
+
+
+def _is_chart(picture: Path) -> bool:
+    """Whether a picture is lines and letters on white, which can be turned round in the dark; photographs cannot."""
+    with Image.open(picture) as image:
+        levels = image.convert("L").resize((256, 256), Image.Resampling.NEAREST).histogram()
+    return sum(levels[250:]) > 0.7 * 256**2 and sum(levels[:40]) < 0.1 * 256**2
 
 
 def _spoken(alt: str) -> str:
