@@ -6,6 +6,7 @@ tabsets, most shortcodes, most options of cells) is printed as it stands.
 
 import ast
 import contextlib
+import datetime
 import io
 import re
 import subprocess
@@ -72,10 +73,14 @@ def _html(names: list[str], settings: Settings, variables: Settings, scratch: st
     folders = dict.fromkeys(str(Path(name).resolve().parent) for name in names)
     options = [f"--resource-path={':'.join(folders)}"]
     named = settings | settings.get("format", {}).get("html", {})
-    for key in ("bibliography", "css", "include-after-body"):
-        files = named.get(key, [])
-        options += [f"--{key}={Path(file).resolve()}" for file in (files if isinstance(files, list) else [files])]
-    titles = [key for key in ("title", "subtitle", "author", "date", "lang") if key in settings]
+    for key in ("bibliography", "css", "include-after-body", "filters"):
+        files, option = named.get(key, []), key.replace("filters", "lua-filter")
+        options += [f"--{option}={Path(file).resolve()}" for file in (files if isinstance(files, list) else [files])]
+    if "favicon" in settings:
+        options.append(f"--variable=favicon:{Path(settings['favicon']).resolve()}")
+    if settings.get("date") == "today":
+        settings = settings | {"date": f"{datetime.date.today():%-d %B %Y}"}
+    titles = [key for key in ("title", "subtitle", "author", "date", "description", "lang") if key in settings]
     options += [f"--metadata={key}:{_filled(str(settings[key]), variables, settings)}" for key in titles]
     command = [pypandoc.get_pandoc_path(), *PANDOC, *options, *names]
     done = subprocess.run(command, cwd=scratch, capture_output=True, encoding="utf-8")
