@@ -1,10 +1,9 @@
--- The report in print: lines of provenance are small, tables are set in a type that lets them fit, and one that would be
--- unreadable on an upright page lies on its side. A grid of samples leaves room for the table above it.
+-- The report in print: lines of provenance are small, tables are set in a type that lets them fit, and one that no legible
+-- type lets fit is set in several parts. A grid of samples leaves room for the table above it.
 
-local UPRIGHT, SIDEWAYS = 425, 755 -- widths of the text in points
-local LARGEST, SMALLEST = 8.5, 4.5 -- of the type in tables, in points
-local READABLE = 6.2 -- type that is smaller than this is worth turning the page for
-local LETTER = 0.55 -- width of a letter, as a share of the size of the type
+local ROOM = 453 -- width of the text in points
+local LARGEST, SMALLEST = 8.5, 7.5 -- of the type in tables, in points
+local LETTER = 0.56 -- width of a letter, as a share of the size of the type
 local GAP = 6 -- between columns, in points
 local LINE = 24 -- letters at which running text in a cell is broken
 
@@ -47,36 +46,60 @@ local function sum(numbers)
   return total
 end
 
--- The size of type in which a table is as wide as `room`.
-local function fitting(columns, room)
-  return (room - GAP * #columns) / (LETTER * sum(columns))
+-- The size of type in which columns of so many letters are as wide as the text.
+local function fitting(columns)
+  return (ROOM - GAP * #columns) / (LETTER * sum(columns))
 end
 
-local function fit(tbl)
-  local columns = letters_by_column(tbl, 0, LINE)
-  local room = UPRIGHT
-  if fitting(columns, UPRIGHT) < READABLE then
-    room = SIDEWAYS
+-- A table of those columns alone whose numbers are given.
+local function of_columns(tbl, numbers)
+  local part = tbl:clone()
+  local function choose(rows)
+    for _, row in ipairs(rows) do
+      local cells = row.cells
+      row.cells = pandoc.List(numbers):map(function(number) return cells[number] end)
+    end
   end
-  local size = math.max(SMALLEST, math.min(LARGEST, fitting(columns, room)))
+  choose(part.head.rows)
+  for _, body in ipairs(part.bodies) do choose(body.body) end
+  part.colspecs = pandoc.List(numbers):map(function(number) return tbl.colspecs[number] end)
+  return part
+end
+
+local function sized(tbl)
+  local columns = letters_by_column(tbl, 0, LINE)
+  local size = math.max(SMALLEST, math.min(LARGEST, fitting(columns)))
   tbl.attributes["typst:text:size"] = string.format("%.1fpt", size)
   -- Where not every cell has its own line, each column gets its share; the widths that pandoc reads mean nothing.
-  local crowded = fitting(letters_by_column(tbl, math.huge, math.huge), room) < size
+  local crowded = fitting(letters_by_column(tbl, math.huge, math.huge)) < size
   for number, column in ipairs(tbl.colspecs) do
     local share = (LETTER * size * columns[number] + GAP) / (LETTER * size * sum(columns) + GAP * #columns)
     tbl.colspecs[number] = { column[1], crowded and share or nil }
   end
   tbl.classes:insert("typst:no-figure") -- the figure is Quarto's
-  if room == SIDEWAYS then tbl.classes:insert("sideways") end
   return tbl
 end
 
-local function turn(float, node)
-  local turned = false
-  pandoc.Blocks(float.content):walk({
-    Table = function(tbl) turned = turned or tbl.classes:includes("sideways") end,
-  })
-  if turned then return pandoc.Blocks({ typst("#page(flipped: true, margin: 1.4cm)["), node, typst("]") }) end
+-- The table, or parts of it that repeat its first column and are about as wide as each other.
+local function fit(tbl)
+  local columns = letters_by_column(tbl, 0, LINE)
+  local width = function(number) return LETTER * SMALLEST * columns[number] + GAP end
+  local others = 0
+  for number = 2, #columns do others = others + width(number) end
+  local count = math.ceil(others / (ROOM - width(1)))
+  if count <= 1 then return sized(tbl) end
+  local parts, chosen, used = pandoc.Blocks({}), { 1 }, 0
+  for number = 2, #columns do
+    local full = used + width(number) > ROOM - width(1)
+    if #chosen > 1 and (full or used + width(number) / 2 > others / count) then
+      parts:insert(sized(of_columns(tbl, chosen)))
+      chosen, used = { 1 }, 0
+    end
+    table.insert(chosen, number)
+    used = used + width(number)
+  end
+  parts:insert(sized(of_columns(tbl, chosen)))
+  return parts
 end
 
 local function quiet(div)
@@ -85,13 +108,19 @@ local function quiet(div)
     blocks:extend(div.content)
     blocks:insert(typst("]"))
     return blocks
-  elseif div.classes:includes("sortable") then -- a page cannot be turned inside of a block
-    return div.content
   end
 end
 
+-- Charts are as wide as the text, for the sake of their letters, if a page is high enough; of grids wider than high two
+-- fit on a page, and beside any other picture there is room for a table.
 local function smaller(image)
-  if image.src:find("figures/samples-", 1, true) then image.attributes.width = "60%" end
+  local _, picture = pandoc.mediabag.fetch(image.src)
+  local size = pandoc.image.size(picture)
+  local shape = size.width / size.height
+  local grid = shape > 1 and not image.src:find("figures/study-", 1, true)
+  local highest = image.classes:includes("chart") and 600 or grid and 272 or 425
+  local widest = image.src:find("figures/samples-", 1, true) and 0.6 or 1
+  image.attributes.width = string.format("%.0f%%", 100 * math.min(widest, shape * highest / ROOM))
   return image
 end
 
@@ -104,4 +133,25 @@ local function interval(span)
   end
 end
 
-return { { Table = fit }, { FloatRefTarget = turn, Div = quiet, Span = interval, Image = smaller } }
+-- A line between a heading and a figure goes with both to where the figure has room, and a line of provenance is part of
+-- the table above it, which may break across pages.
+local function together(blocks)
+  for number = #blocks - 1, 1, -1 do
+    local block, before, after = blocks[number], blocks[number - 1], blocks[number + 1]
+    local short = block.t == "Para" and #pandoc.utils.stringify(block) < 400
+    if short and before and before.t == "Header" and after.t ~= "Para" then
+      blocks:insert(number + 1, typst("]"))
+      blocks:insert(number, typst("#block(sticky: true)["))
+    elseif block.t == "Div" and after.t == "Div" and after.classes:includes("provenance") then
+      for _, part in ipairs(block.content) do
+        if part.t == "Div" and part.content:find_if(function(inner) return inner.t == "Table" end) then
+          part.content:extend(quiet(blocks:remove(number + 1)))
+          break
+        end
+      end
+    end
+  end
+  return blocks
+end
+
+return { { Table = fit }, { Blocks = together }, { Div = quiet, Span = interval, Image = smaller } }
