@@ -703,7 +703,7 @@ DIFFERENCES: list[tuple[tuple[str, Any], str]] = [
 
 def test_variants_that_differ_in_what_a_comparison_is_about_are_compared(write: Write) -> None:
     for about in ("train", "train.degradation", "train.degradation.schedule", "train.degradation.schedule.beta_max"):
-        read_params(two(write, LOUDER, about=[about]))
+        assert read_params(two(write, LOUDER, about=[about])).studies.compared["t"].about == [about]
 
 
 @pytest.mark.parametrize(("change", "keys"), DIFFERENCES, ids=[keys for _, keys in DIFFERENCES])

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from thaw.files import read_csv
 from thaw.metrics import METRICS
-from thaw.pages.findings import HEADLINE, best_and_next, of, versus
+from thaw.pages.findings import HEADLINE, best_and_next, of, versus, within
 from thaw.params import Comparison
 from thaw.results.differences import differs
 from thaw.results.measurements import Measurement, Results
@@ -237,7 +237,7 @@ def compared(results: Results, comparison: Comparison) -> str:
         return ""
     best, near, far = best_and_next(sorted(found, key=lambda m: m.value))
     text = f"{of(best)} has the lowest {best.metric.name}"
-    text += f", within the noise of {join([of(m) for m in near])}" if near else ""
+    text += within(near)
     if far:
         text += f"; {_behind(best, far)}"
     return text + "."
@@ -256,7 +256,7 @@ def schedule_steps(results: Results) -> str:
         return ""
     best, near, far = best_and_next(sorted(last, key=lambda m: m.value))
     text = f"At all of its steps, {of(best)} is best"
-    text += f", within the noise of {join([of(m) for m in near])}" if near else ""
+    text += within(near)
     text += (
         f"; behind, beyond the noise, {'is' if len(far) == 1 else 'are'} {join([of(m) for m in far])}" if far else ""
     )

@@ -30,6 +30,11 @@ def best_and_next(ranked: Sequence[Measurement]) -> tuple[Measurement, list[Meas
     return best, near, [m for m in ranked[1:] if m not in near]
 
 
+def within(near: Sequence[Measurement]) -> str:
+    """Whom a measurement cannot be told apart from, as the end of a clause."""
+    return f", within the noise of {join([of(m) for m in near])}" if near else ""
+
+
 def versus(better: Measurement, worse: Measurement) -> str:
     """The difference between two measurements and its interval, or that it is within the noise."""
     found = difference(worse, better)
@@ -81,7 +86,7 @@ def schedules(results: Results) -> str:
         return ""
     best, near, far = best_and_next(ranked)
     text = f"Of {_number(len(ranked))} noise schedules with the same network and budget, {of(best)} is best"
-    text += f", within the noise of {join([of(m) for m in near])}" if near else ""
+    text += within(near)
     if far:
         last = ranked[-1]
         text += f"; the worst, {of(last)}, is {last.value / best.value:.1f} times as far from real digits"
@@ -98,7 +103,7 @@ def networks(results: Results) -> str:
         return ""
     best, near, far = best_and_next(ranked)
     text = f"Under the linear schedule, {of(best)} is best"
-    text += f", within the noise of {join([of(m) for m in near])}" if near else ""
+    text += within(near)
     if far:
         text += f"; beyond the noise follow{'s' if len(far) == 1 else ''} {join([of(m) for m in far])}"
     return text + "."
@@ -142,7 +147,7 @@ def restorations(results: Results) -> str:
         return ""
     best, near, far = best_and_next(ranked)
     text = f"Of the cold degradations, {of(best)} keeps the digit most often"
-    text += f", within the noise of {join([of(m) for m in near])}" if near else ""
+    text += within(near)
     return text + (f"; least often {of(far[-1])}" if far else "") + "."
 
 

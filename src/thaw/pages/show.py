@@ -27,7 +27,7 @@ __all__ = [
     "adversarial", "animation", "audit", "budgets", "claims", "classifier_sentence", "cold_against_noise",
     "comparison", "conclusion", "confidence", "costs", "data", "definitions", "description", "differences",
     "diversity", "environment", "epoch_times", "everything", "few_images_note", "figure", "findings",
-    "floor_sentence", "gallery", "likelihood", "limits", "losses", "measurements", "members", "memorisation",
+    "gallery", "likelihood", "limits", "losses", "measurements", "members", "memorisation",
     "missing", "networks", "parameters", "provenance", "published_numbers", "ranking", "restorations", "results",
     "schedule_steps", "schedules", "severity", "studies", "study_floor", "table", "tally", "uniqueness",
     "what_mattered", "word_count",
@@ -159,14 +159,12 @@ def _warn_if_outdated(name: str) -> None:
 
 def everything() -> None:
     """Print one table of all that was measured of all variants, which a reader of the HTML can sort by any column."""
-    print("::: {.sortable}\n")
     comparison(
         list(METRICS), "tbl-everything",
         f"Everything that was measured of every variant, with {confidence()} intervals; the best of each column among "
         "the variants of the main comparison is bold. @tbl-definitions says what each metric is.",
         list(results().params.variants),
     )  # fmt: skip
-    print(":::\n")
 
 
 def comparison(keys: Sequence[str], label: str, caption: str, of: Sequence[str] = ()) -> None:
@@ -332,16 +330,6 @@ def definitions() -> None:
         if metric.key in measured
     ]
     table(["metric", "what it is"], rows, "tbl-definitions", "The metrics.", ":--")
-
-
-def floor_sentence() -> None:
-    """Print how far the best Frechet distance is from what real images score."""
-    best = next(iter(results().ranked("fid_classifier")), None)
-    if best and best.floor:
-        print(
-            f"As many real images as there are samples, {best.n}, score {best.metric.show(best.floor)}: the best "
-            f"variant, {best.named}, is at {best.value / best.floor:.0f} times that floor.\n"
-        )
 
 
 def classifier_sentence() -> None:
