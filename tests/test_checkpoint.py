@@ -222,7 +222,7 @@ def project(folder: Path, steps: int) -> Path:
     for number, pixels in enumerate(patterns):
         Image.fromarray(pixels).save(folder / "pictures" / f"{number:02}.png")
     settings = {
-        "images": 8 * steps, "batch_size": 8, "optimizer": "adam", "learning_rate": 4e-3,
+        "images": 8 * steps, "batch_size": 8, "optimizer": "muon", "learning_rate": 4e-3,
         "learning_rate_schedule": "cosine", "warmup_steps": 5, "final_learning_rate": 0.1, "seeds": [0],
         "milestones": [0.25, 1], "validations": steps // 5, "validation_images": 12,
     }  # fmt: skip

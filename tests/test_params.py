@@ -261,7 +261,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("data.half_range", float("nan"), "data.half_range is nan, but it should be"),
     ("data.validation_fraction", 1, "data.validation_fraction is 1, but it should be less than 1"),
     ("budget", 3, "budget is not a block of keys; write them below it"),
-    ("budget.train.cnn.optimizer", "adamw", "is 'adamw', but it should be 'adam' (did you mean adam?)"),
+    ("budget.train.cnn.optimizer", "adamw", "is 'adamw', but it should be 'adam' or 'muon' (did you mean adam?)"),
     ("budget.train.cnn.learning_rate_schedule", "cosin", "should be 'cosine' or 'constant' (did you mean cosine?)"),
     ("budget.train.cnn.learning_rate", "fast", "budget.train.cnn.learning_rate is 'fast', but it should be"),
     ("budget.train.cnn.seeds", [], "budget.train.cnn.seeds is empty; give it at least one entry"),
@@ -595,6 +595,12 @@ def test_what_a_variant_asks_of_its_training_goes_before_the_budget(
     assert (usual.images, usual.seeds, usual.learning_rate) == (640, [0, 1], 4e-3)
     assert params.train_budget("zoomed") == usual
     assert params.train_budget("noisy").model_dump() == usual.model_dump() | budgeted, "the rest is of the network"
+
+
+def test_a_gan_is_trained_by_adam_alone(write: Write) -> None:
+    erased = {"degradation": {"name": "erase"}, "target": "adversarial", "network": {"name": "cnn"}}
+    wrong = write((f"{NOISY}.train", erased | {"ema_decay": 0.9}), ("budget.train.cnn.optimizer", "muon"))
+    assert refusal(wrong).endswith("is adversarial, which is trained by adam alone; write adam.")
 
 
 def test_variants_of_one_study_are_left_out_of_the_comparison(write: Write) -> None:

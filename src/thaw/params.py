@@ -116,7 +116,7 @@ class TrainBudget(Strict):
 
     images: Annotated[int, Field(ge=1)]
     batch_size: Annotated[int, Field(ge=1)]
-    optimizer: Literal["adam"]
+    optimizer: Literal["adam", "muon"]
     learning_rate: Annotated[float, Field(gt=0)]
     learning_rate_schedule: Literal["cosine", "constant"]
     warmup_steps: Annotated[int, Field(ge=0)]
@@ -402,6 +402,11 @@ def read_params(path: Path = Path(PARAMS_FILE)) -> Params:
                 f"{path.name}: variants.{name}.train.network.name is {network}, for which budget.train has no entry"
                 f"{suggest(network, params.budget.train)}; add budget.train.{network} or choose one of "
                 f"{', '.join(params.budget.train)}."
+            )
+        if variant.train.target == "adversarial" and params.budget.train[network].optimizer != "adam":
+            raise ThawError(
+                f"{path.name}: budget.train.{network}.optimizer is {params.budget.train[network].optimizer}, but "
+                f"variants.{name} is adversarial, which is trained by adam alone; write adam."
             )
     _check_studies(path, params)
     _check_fairness(path, params)

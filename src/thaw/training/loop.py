@@ -11,6 +11,7 @@ from thaw.data import Dataset
 from thaw.diffusion.degradation import Degradation
 from thaw.diffusion.objectives import Objective, Target, Weighting
 from thaw.diffusion.preconditioning import Preconditioned
+from thaw.training.muon import optimizers
 from thaw.training.session import Session, Trained
 
 VALIDATION_BATCH = 250
@@ -58,11 +59,11 @@ def train(
         network.fit(dataset.to_range(dataset.train.pixels))
     network = network.to(device)
     objective = Objective(network, degradation, target, weighting)
-    optimizer = torch.optim.Adam(network.parameters(), budget.learning_rate, fused=True)
+    updates = optimizers(network, budget.optimizer, budget.learning_rate)
     validation = Validation(dataset, degradation, budget.validation_images)
 
     # Go on from the checkpoint, if there is one.
-    session.begin(network, optimizer=optimizer)
+    session.begin(network, **updates)
     network = accelerate.prepare(network)
 
     for index in session.batches(len(dataset.train)):
@@ -75,9 +76,10 @@ def train(
 
         # Update weights.
         loss = objective.losses(network, x, t.to(device), source).mean()
-        optimizer.zero_grad()
+        network.zero_grad()
         accelerate.backward(loss)
-        optimizer.step()
+        for optimizer in updates.values():
+            optimizer.step()
 
         # Update EMA.
         session.advance(loss)
