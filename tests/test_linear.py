@@ -44,17 +44,35 @@ def test_coordinates_are_all_that_the_last_step_keeps(name: str, channels: int, 
     torch.testing.assert_close(again.float(), degradation.degrade(x, at(6, 5), None), rtol=0, atol=2e-6)
 
 
+@pytest.mark.parametrize("clusters", [1, 4])
 @pytest.mark.parametrize("channels", [1, 3])
 @pytest.mark.parametrize("name", LINEAR)
 def test_gaussian_latents_have_the_moments_of_degraded_images(
-    name: str, channels: int, degradation_called: Build
+    name: str, channels: int, clusters: int, degradation_called: Build
 ) -> None:
+    """Those of several clusters too, by the law of total variance."""
     degradation, images = degradation_called(name, (channels, 8, 8)), smooth_pictures(400, (channels, 8, 8))
     true = degradation.degrade(images, at(6, 400), None).flatten(1).double()
-    drawn = degradation.draw_latent(40_000, stream(), lambda: images, "gaussian").z.flatten(1).double()
+    drawn = degradation.draw_latent(40_000, stream(), lambda: images, "gaussian", clusters=clusters).z
+    drawn = drawn.flatten(1).double()
     scale = true.std(0).max().item()
     torch.testing.assert_close(drawn.mean(0), true.mean(0), rtol=0, atol=4 * scale / 200)
     torch.testing.assert_close(drawn.T.cov(), true.T.cov(), rtol=0, atol=6 * scale**2 / 200)
+
+
+def test_clusters_keep_apart_what_one_gaussian_blends(degradation_called: Build) -> None:
+    degradation = degradation_called("average", (1, 8, 8))
+    dark, light = torch.full((30, 1, 8, 8), -0.4), torch.full((10, 1, 8, 8), 0.4)
+    images = torch.cat([dark, light]) + 0.01 * torch.randn(40, 1, 8, 8, generator=stream())
+    drawn = degradation.draw_latent(2000, stream(), lambda: images, "gaussian", clusters=2).z.mean((1, 2, 3))
+    assert ((drawn.abs() - 0.4).abs() < 0.02).all()
+    assert (drawn > 0).float().mean().item() == pytest.approx(0.25, abs=0.04)
+
+
+def test_more_clusters_than_pairs_of_images_are_refused(degradation_called: Build) -> None:
+    images = smooth_pictures(5, (1, 8, 8))
+    with pytest.raises(ThawError, match=r"^params\.yaml: .*4 clusters, but 5 training images.*take fewer clusters\.$"):
+        degradation_called("average", (1, 8, 8)).draw_latent(3, stream(), lambda: images, "gaussian", clusters=4)
 
 
 @pytest.mark.parametrize("name", ["average", "pixelate"])

@@ -248,6 +248,24 @@ def test_a_perfect_denoiser_makes_the_held_and_the_estimated_source_agree(
     assert_same(unknown, estimated, 0)
 
 
+def test_an_estimated_source_keeps_the_distribution_and_a_held_one_does_not() -> None:
+    """Gaussian images and sources, for which the mean image given z is a closed form (Liu et al. 2023, theorem 3.3)."""
+    deviation, steps = 0.3, list(range(1000, -1, -1))
+    mixture = noise(SHAPE, 1000, 1e-4, 0.02)
+
+    def mean(z: Tensor, t: int) -> Tensor:
+        a = mixture.alpha_bar[t].item()
+        return math.sqrt(a) * deviation**2 / (a * deviation**2 + 1 - a) * z
+
+    source = normal(2000)
+    held, estimated = (
+        run("cold_improved", mean, Latent(source, source), steps, mixture, source=which)[-1]
+        for which in ("held", "estimated")
+    )
+    assert estimated.std().item() == pytest.approx(deviation, rel=0.02)
+    assert held.std().item() < 0.9 * deviation
+
+
 @pytest.mark.parametrize("degradation", names("degradation"))
 @pytest.mark.parametrize("sampler", ["cold_naive", "cold_improved", "direct"])
 @given(chosen=st.sets(st.integers(1, 6), min_size=1))
@@ -290,6 +308,25 @@ def test_the_cold_updates_are_those_of_the_paper(chosen: set[int]) -> None:
         assert torch.equal(naive[k + 1], degrade(bounded(naive[k], t), s))
         x = bounded(improved[k], t)
         torch.testing.assert_close(improved[k + 1], improved[k] - degrade(x, t) + degrade(x, s))
+
+
+@given(st.floats(0.01, 2), st.sets(st.integers(1, 6), min_size=2))
+def test_noise_at_each_step_is_fresh_and_seen_by_the_network_alone(level: float, chosen: set[int]) -> None:
+    steps, seen = [*sorted(chosen, reverse=True), 0], []
+
+    def denoise(z: Tensor, t: int) -> Tensor:
+        seen.append(z)
+        return torch.full_like(z, 0.25)
+
+    start = torch.zeros(200, 1, 8, 8)
+    draws = (torch.randn(start.shape, generator=stream(k)) for k in range(10))
+    trajectory = run("cold_naive", denoise, Latent(start, None), steps, ZOOM, draws, step_noise=level)
+    drawn = [z - known for z, known in zip(seen, trajectory, strict=False)]
+    assert not torch.equal(drawn[0], drawn[1])
+    for each in drawn:
+        assert each.std().item() == pytest.approx(level, rel=0.05)
+        assert abs(each.mean().item()) < 0.05 * level
+    assert all((z == 0.25).all() for z in trajectory[1:])
 
 
 # Any sequence of steps

@@ -13,6 +13,7 @@ from study_fixtures import SHAPE, SmallStudy, blurred, noised, rows, strips, zoo
 from torch import Tensor
 
 from thaw.data import to_uint8
+from thaw.diffusion.degradation import Mixture
 from thaw.evaluation.classifier import predict
 from thaw.params import Choice
 from thaw.studies._base.measures import grey, restoration_scores, rms_distance, sharpness
@@ -75,7 +76,7 @@ def test_who_knows_the_answer_restores_it_by_every_sampler(build: Callable[[], S
     study = build()
     x = know_the_answer(study)
     outcome = restoration(study)
-    assert len(outcome.table) == 12
+    assert len(outcome.table) == (16 if isinstance(study.degradation, Mixture) else 12)
     for row in outcome.table:
         assert row["rmse"] == pytest.approx(0, abs=1e-5)
         assert row["ssim"] == pytest.approx(1, abs=1e-4)
@@ -148,6 +149,16 @@ def test_every_sampler_is_the_variant_s_own() -> None:
     found = rows(cold_samplers(study))
     plain = study.model(sampler=Choice(name="cold_naive")).sample(study.count)
     assert found["naive"].items() >= study.score(plain).items()
+
+
+def test_a_mixture_is_sampled_with_its_source_estimated_too() -> None:
+    study = noised(noise(SHAPE, T, 1e-3, 0.4), target="clean", denoise=lambda z, t: 0.5 * z)
+    found = rows(cold_samplers(study))
+    estimated = Choice.model_validate({"name": "cold_improved", "source": "estimated"})
+    alike = study.model(sampler=estimated).sample(study.count)
+    assert found["improved, source estimated"].items() >= study.score(alike).items()
+    assert found["improved, source estimated"]["from_naive"] > 0
+    assert "improved, source estimated" not in rows(cold_samplers(zoomed()))
 
 
 # Zoom by level

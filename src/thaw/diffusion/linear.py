@@ -10,11 +10,12 @@ from pydantic import Field
 from torch import Tensor
 
 from thaw.diffusion.degradation import Degradation, Latent
-from thaw.params import Shape
+from thaw.errors import ThawError
+from thaw.params import PARAMS_FILE, Shape
 
 PRECISION = torch.finfo(torch.float32).eps
-FITTED_IMAGES = 10_000
-"""Training images that a Gaussian is fitted to at most: the first ones, which are a random part."""
+FITTED_IMAGES = 20_000
+"""Training images that Gaussians are fitted to at most: the first ones, which are a random part."""
 
 
 class Gaussian(NamedTuple):
@@ -70,19 +71,40 @@ class Linear(Degradation):
         generator: torch.Generator,
         images: Callable[[], Tensor],
         variance_kept: Annotated[float, Field(gt=0, le=1)] = 1.0,
+        clusters: Annotated[int, Field(ge=1)] = 1,
     ) -> Latent:
-        """Draws from the Gaussian with mean and covariance of the degraded training images.
+        """Draws from Gaussians with mean and covariance of the degraded training images, one for each of `clusters`.
 
-        All of its principal components that float32 can hold count by default: a network reads detail in z_T that is
-        far too faint for the eye.
+        The clusters are those of k-means, drawn as often as they have images; digits of different classes leave
+        different traces, which one Gaussian blends. All principal components that float32 can hold count by default: a
+        network reads detail in z_T that is far too faint for the eye. Raises ThawError where a cluster has fewer than
+        two images.
         """
-        fit = self._fitted(images, variance_kept)
-        return Latent(self.expand(fit.draw(count, generator)).float(), None)
+        fits, shares = self._fitted(images, variance_kept, clusters)
+        which = torch.multinomial(shares, count, replacement=True, generator=generator)
+        rows = torch.stack([fit.draw(count, generator) for fit in fits])[which, torch.arange(count)]
+        return Latent(self.expand(rows).float(), None)
 
     latents = {"gaussian": gaussian}  # noqa: RUF012
 
-    def _fit(self, images: Callable[[], Tensor], variance_kept: float) -> Gaussian:
-        return fit_gaussian(self.project(images()[:FITTED_IMAGES].double()), variance_kept)
+    def _fit(self, images: Callable[[], Tensor], variance_kept: float, clusters: int) -> tuple[list[Gaussian], Tensor]:
+        rows = self.project(images()[:FITTED_IMAGES].double())
+        if clusters == 1:
+            return [fit_gaussian(rows, variance_kept)], torch.ones(1)
+        # Imported here, because training does not need it and it takes a second.
+        from sklearn.cluster import KMeans
+        from threadpoolctl import threadpool_limits
+
+        # NumPy's threads are not torch's; more of them than the parameters say would change the last bits.
+        with threadpool_limits(torch.get_num_threads()):
+            label = torch.from_numpy(KMeans(clusters, n_init=1, random_state=0).fit_predict(rows.numpy()))
+        counts = label.bincount(minlength=clusters)
+        if counts.min() < 2:
+            raise ThawError(
+                f"{PARAMS_FILE}: a latent has {clusters} clusters, but {len(rows)} training images are too few to fit "
+                "a Gaussian to each; take fewer clusters."
+            )
+        return [fit_gaussian(rows[label == k], variance_kept) for k in range(clusters)], counts.double()
 
 
 class Separable(Linear):

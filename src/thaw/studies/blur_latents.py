@@ -12,20 +12,28 @@ from thaw.studies._base.study import Outcome, Row, Strip, Study
 
 CAPTION = """
 Samples from uniform images (level), from these with N(0, 1) times the number given added to every pixel, in the units
-of the data's range, from a Gaussian fitted to the blurred training images, and from blurred test images, which a
-sampler of latents cannot surpass. The table's spatial rms is how much z_T varies about its own mean, the root mean
-square over pixels and images in grey values from 0 to 1. Eight samples of each are shown.
+of the data's range, from a Gaussian fitted to the blurred training images, from one Gaussian for each of their
+clusters, and from blurred test images, which a sampler of latents cannot surpass. The table's spatial rms is how much
+z_T varies about its own mean, the root mean square over pixels and images in grey values from 0 to 1. Eight samples of
+each are shown.
 """
 
 TRUE = "blurred test images"
 
 
-def blur_latents(study: Study, *, noise: Sequence[Annotated[float, Field(gt=0)]] = (0.002, 0.01)) -> Outcome:
-    """Samples by latent, by `noise` on the uniform ones, and from true z_T, with the spatial rms of each."""
+def blur_latents(
+    study: Study,
+    *,
+    noise: Sequence[Annotated[float, Field(gt=0)]] = (0.002, 0.01),
+    clusters: Sequence[Annotated[int, Field(ge=1)]] = (1, 30),
+) -> Outcome:
+    """Samples by latent, by `noise` on the uniform ones, by the `clusters` of Gaussians, and from true z_T."""
     latents = {"level": Choice(name="level")}
     for level in noise:
         latents[f"level + {level:g} noise"] = Choice.model_validate({"name": "level", "noise": level})
-    latents["gaussian"] = Choice(name="gaussian")
+    for count in clusters:
+        name = "gaussian" if count == 1 else f"{count} gaussians"
+        latents[name] = Choice.model_validate({"name": "gaussian", "clusters": count})
     table: list[Row] = []
     strips: list[Strip] = []
 

@@ -5,14 +5,15 @@ from typing import Annotated
 
 from pydantic import Field
 
-from thaw.params import Choice
+from thaw.studies._base.cold import cold_models
 from thaw.studies._base.measures import SHOWN, restoration_scores, rms_distance, sharpness
 from thaw.studies._base.study import Axes, Outcome, Row, Strip, Study
 
 CAPTION = """
 Test images degraded to step t and restored at once (direct), or step by step with the naive or the improved sampler.
 Errors and distances are root mean squares in grey values from 0 to 1; from_naive is the distance from what the naive
-sampler gives. Sharpness is the mean length of the gradient, relative to that of the originals.
+sampler gives. Sharpness is the mean length of the gradient, relative to that of the originals. The source of a mixture
+is known to the sampler and held, which gives the answer away, or estimated at each step.
 """
 
 AXES = Axes(
@@ -21,7 +22,6 @@ AXES = Axes(
     x_label="severity t / T",
 )
 
-SAMPLERS = {"direct": "direct", "naive": "cold_naive", "improved": "cold_improved"}
 DRAWN = (0.5, 1.0)
 """Severities of which strips are shown."""
 
@@ -29,10 +29,10 @@ DRAWN = (0.5, 1.0)
 def restoration(
     study: Study, *, severities: Sequence[Annotated[float, Field(gt=0, le=1)]] = (0.25, 0.5, 0.75, 1.0)
 ) -> Outcome:
-    """Restorations by sampler and by severity t / T, with the source of the degradation held by the sampler."""
+    """Restorations by sampler and by severity t / T."""
     x = study.test_images(study.count)
     original = sharpness(x, study.half_range)
-    models = {label: study.model(sampler=Choice(name=name)) for label, name in SAMPLERS.items()}
+    models = cold_models(study)
     last = models["direct"].degradation.steps
     table: list[Row] = []
     curves: list[Row] = []

@@ -3,12 +3,8 @@
 from collections.abc import Sequence
 from typing import Annotated
 
-import torch
 from pydantic import Field
-from torch import Tensor
 
-from thaw.core.randomness import generator
-from thaw.diffusion.denoising import Denoise
 from thaw.params import Choice
 from thaw.studies._base.measures import SHOWN
 from thaw.studies._base.study import Outcome, Strip, Study
@@ -28,26 +24,18 @@ def zoom_sampling(
     step_noise: Sequence[Annotated[float, Field(gt=0)]] = (0.05, 0.1),
 ) -> Outcome:
     """Samples by latent, by `latent_noise` on the centres, and by `step_noise` before every denoising."""
-    models = {name: study.model(latent=Choice(name=name)) for name in ("pixels", "centres")}
+    naive = Choice(name="cold_naive")
+    models = {name: study.model(latent=Choice(name=name), sampler=naive) for name in ("pixels", "centres")}
     for level in latent_noise:
         models[f"centres + {level:g} noise"] = study.model(
-            latent=Choice.model_validate({"name": "centres", "noise": level})
+            latent=Choice.model_validate({"name": "centres", "noise": level}), sampler=naive
         )
     for level in step_noise:
-        model = study.model(latent=Choice(name="centres"))
-        model.denoise = with_noise(model.denoise, level, generator("noise while sampling"))
-        models[f"centres, {level:g} noise at each step"] = model
+        models[f"centres, {level:g} noise at each step"] = study.model(
+            latent=Choice(name="centres"), sampler=Choice.model_validate({"name": "cold_naive", "step_noise": level})
+        )
     samples = {name: model.sample(study.count) for name, model in models.items()}
     return Outcome(
         [{"sampling": name, **study.score(images)} for name, images in samples.items()],
         [Strip(name, images[:SHOWN]) for name, images in samples.items()],
     )
-
-
-def with_noise(denoise: Denoise, level: float, stream: torch.Generator) -> Denoise:
-    """The denoiser, seeing z with `level` times N(0, 1) added to every pixel."""
-
-    def noisy(z: Tensor, t: int) -> Tensor:
-        return denoise(z + level * torch.randn(z.shape, generator=stream).to(z.device), t)
-
-    return noisy
