@@ -22,7 +22,7 @@ AXES = Axes(
     x_label="severity t / T",
 )
 
-DRAWN = (0.5, 1.0)
+DRAWN = (0.5, 0.9, 1.0)
 """Severities of which strips are shown."""
 
 
