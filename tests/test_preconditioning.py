@@ -308,6 +308,18 @@ def test_the_pixels_mean_and_deviation_are_kept_with_the_weights() -> None:
 
 
 @of_both_targets
+def test_images_of_one_grey_ask_for_finite_numbers(target: Estimated) -> None:
+    model = Preconditioned(Cnn(shape=SHAPE), SCHEDULES["linear"], target)
+    x = torch.full((4, *SHAPE), 0.25)
+    model.fit(x)
+    t = torch.tensor([1, 10, 500, 1000])
+    source = torch.randn(x.shape, generator=torch.Generator().manual_seed(0))
+    z = SCHEDULES["linear"].degrade(x, t, source)
+    assert model.regress(x, source, t).isfinite().all()
+    assert model(z, t / 1000).isfinite().all()
+
+
+@of_both_targets
 def test_a_train_block_says_whether_a_network_is_inside(target: Estimated) -> None:
     block: dict[str, Any] = {
         "degradation": Choice(name="gaussian_noise"), "target": target, "network": Choice(name="cnn"), "ema_decay": 0.9

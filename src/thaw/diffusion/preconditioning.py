@@ -52,10 +52,10 @@ class Preconditioned(nn.Module):
         self.register_buffer("deviation", torch.ones(1))
 
     def fit(self, x: Tensor) -> None:
-        """Take mean and deviation from images of any number, (N, C, H, W)."""
+        """Take mean and deviation from images of any number, (N, C, H, W); a deviation of 0 gives no unit, and 1 does."""
         deviation, mean = torch.std_mean(x.double(), correction=0)
         self.mean.fill_(mean)
-        self.deviation.fill_(deviation)
+        self.deviation.fill_(deviation or 1.0)
 
     def scales(self, t: Tensor) -> Scales:
         """The factors of steps t, int64 of shape (B,)."""
