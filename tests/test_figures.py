@@ -118,6 +118,7 @@ def test_all_that_the_artifacts_allow_is_drawn(project: Artifacts) -> None:
     expected |= {"samples-gan-dcgan", f"samples-{NEW}", "chain-ddpm-linear", f"chain-{NEW}"}
     moving = {"animation-gaussian", "animation-gan"}
     assert {path.stem for path in project.figures.glob("*.png")} == expected
+    assert {path.stem for path in project.figures.glob("*.svg")} == {"central-pixels", "network-cnn"}, "charts"
     assert {path.stem for path in project.figures.glob("*.webp")} == moving
     assert set(captions(project)) == expected | moving
     for entry in captions(project).values():

@@ -128,8 +128,8 @@ def draw(panels: Sequence[Panel], sides: Sequence[tuple[str, Side]], path: Path)
 
     across = min(ACROSS, len(panels))
     down = -(-len(panels) // across)
-    # Text stays text, and the same curves make the same file.
-    with style.context(STYLE), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "thaw"}):
+    # Text stays text.
+    with style.context(STYLE), mpl.rc_context({"svg.fonttype": "none"}):
         figure = Figure(figsize=(across * PANEL[0], down * PANEL[1] + 0.3))
         colors = [nth_color(number) for number in range(len(sides))]
         for number, panel in enumerate(panels):

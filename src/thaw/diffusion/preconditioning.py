@@ -52,7 +52,7 @@ class Preconditioned(nn.Module):
         self.register_buffer("deviation", torch.ones(1))
 
     def fit(self, x: Tensor) -> None:
-        """Take mean and deviation from images of any number, (N, C, H, W); a deviation of 0 gives no unit, and 1 does."""
+        """Take mean and deviation from images of any number, (N, C, H, W); where the deviation is 0, 1."""
         deviation, mean = torch.std_mean(x.double(), correction=0)
         self.mean.fill_(mean)
         self.deviation.fill_(deviation or 1.0)

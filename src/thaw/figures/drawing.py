@@ -13,6 +13,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
+from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from thaw.figures.families import table_paths
@@ -35,6 +36,11 @@ class Drawing:
     caption: str
     alt: str
     sources: list[Path] = field(default_factory=list)
+
+    @property
+    def is_chart(self) -> bool:
+        """Whether it is lines and letters alone, which any size and the dark suit, and no pictures."""
+        return not self.figure.findobj(AxesImage) and not self.figure.images
 
 
 Overview = Callable[[Artifacts, Params], Drawing | None]
@@ -81,10 +87,15 @@ def nth_color(number: int) -> str:
     return to_hex(colors[number % len(colors)])
 
 
-def nth_line(number: int) -> dict[str, Any]:
-    """The colour and the dashes of the nth line of a chart, for one that is drawn in several pieces or panels."""
+def line(params: Params, variant: str) -> dict[str, Any]:
+    """The colour and the dashes of a variant, the same in every figure."""
     entries = list(mpl.rcParams["axes.prop_cycle"])
-    return dict(entries[number % len(entries)])
+    return dict(entries[list(params.variants).index(variant) % len(entries)])
+
+
+def color(params: Params, variant: str) -> str:
+    """The colour of a variant."""
+    return str(line(params, variant)["color"])
 
 
 def band(panel: Axes, x: pd.Series, table: pd.DataFrame, color: str) -> None:
@@ -106,12 +117,13 @@ def shares(
     panel: Axes, values: npt.NDArray[Any], rows: Sequence[str], columns: Iterable[object], darkest: float
 ) -> None:
     """A table of shares in per cent, with darker cells for larger ones; `darkest` is the share from which all are."""
-    panel.imshow(values, cmap="Blues", vmin=0, vmax=darkest, aspect="auto")
+    panel.pcolormesh(values, cmap="Blues", vmin=0, vmax=darkest)
+    panel.invert_yaxis()
     for y, x in np.ndindex(*values.shape):
-        color = "white" if values[y, x] > 0.6 * darkest else "black"
-        panel.text(x, y, f"{100 * values[y, x]:.0f}", ha="center", va="center", fontsize=SMALL, color=color)
-    panel.set_yticks(range(len(rows)), rows)
-    panel.set_xticks(range(values.shape[1]), [str(column) for column in columns])
+        ink = "white" if values[y, x] > 0.6 * darkest else "black"
+        panel.text(x + 0.5, y + 0.5, f"{100 * values[y, x]:.0f}", ha="center", va="center", fontsize=SMALL, color=ink)
+    panel.set_yticks(np.arange(len(rows)) + 0.5, rows)
+    panel.set_xticks(np.arange(values.shape[1]) + 0.5, [str(column) for column in columns])
     panel.grid(False)
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)

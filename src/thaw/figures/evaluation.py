@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, nth_color, nth_line, of_tables, readable_log_axis, shares
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, color, line, of_tables, readable_log_axis, shares
 from thaw.figures.families import by_family, short_titles
 from thaw.params import Params
 from thaw.results.wording import join
@@ -39,7 +39,7 @@ def _panels(
     for column, panel, (name, variants) in zip(axes.T, names, families.items(), strict=True):
         called = short_titles(params, variants)
         column[0].set_title(name.replace(", ", ",\n"))
-        lines = [Line2D([], [], label=called[variant], **nth_line(number)) for number, variant in enumerate(variants)]
+        lines = [Line2D([], [], label=called[v], color=color(params, v), linestyle="-") for v in variants]
         panel.legend(handles=lines, loc="upper left", fontsize=SMALL, handlelength=1.6, borderaxespad=0)
         panel.axis("off")
     for label, row in zip(down, axes, strict=True):
@@ -56,14 +56,14 @@ def severity(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     metrics = [metric for metric in SCORES if (known["metric"] == metric).any()]
     figure, columns, families = _panels(params, tables, "severity $t/T$", [SCORES[m] for m in metrics], 1.6)
     for column, variants in columns:
-        for color, variant in enumerate(variants):
+        for variant in variants:
             for panel, metric in zip(column, metrics, strict=True):
                 for restoration, style in STYLES.items():
                     table = tables[variant]
                     found = table[(table["metric"] == metric) & (table["restoration"] == restoration)]
-                    panel.plot(found["tau"], found["value"], style, color=nth_color(color), linewidth=1.1)
+                    panel.plot(found["tau"], found["value"], style, color=color(params, variant), linewidth=1.1)
                     if restoration == "iterative":
-                        band(panel, found["tau"], found, nth_color(color))
+                        band(panel, found["tau"], found, color(params, variant))
     count = int(known["n"].iloc[0])
     return Drawing(
         figure,
@@ -81,8 +81,8 @@ def test_loss(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     for (panel,), variants in columns:
         for variant in variants:
             table = tables[variant]
-            line = panel.plot(table["tau"], table["test_loss"], linewidth=1.2)[0]
-            band(panel, table["tau"], table, line.get_color())
+            panel.plot(table["tau"], table["test_loss"], "-", linewidth=1.2, color=color(params, variant))
+            band(panel, table["tau"], table, color(params, variant))
         panel.set(yscale="log")
     return Drawing(
         figure,
@@ -96,9 +96,10 @@ def test_loss(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
 def likelihood(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     """The bound on the likelihood: the terms by t, and what each kind of term adds up to."""
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 1.7 + 0.26 * len(tables)), width_ratios=(1, 1))
-    for table in tables.values():
+    for variant, table in tables.items():
         terms = table[table["term"] == "L_t"]
-        left.plot((terms["first_t"] + terms["last_t"]) / 2, terms["per_step"], linewidth=1.2)
+        middle = (terms["first_t"] + terms["last_t"]) / 2
+        left.plot(middle, terms["per_step"], linewidth=1.2, **line(params, variant))
     left.set(xscale="log", yscale="log", xlabel="$t$", ylabel="bits per dimension and step", title="$L_{t-1}$ by step")
     totals = np.zeros(len(tables))
     for term, name, shade in TERMS:
@@ -107,15 +108,15 @@ def likelihood(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
         totals = totals + values
     end = min(totals.max(), LONGEST_BAR * float(np.median(totals)))
     cut = totals > end
-    for row, (total, beyond) in enumerate(zip(totals, cut, strict=True)):
-        right.plot(-0.03 * end, row, clip_on=False, marker="s", markersize=5, color=nth_color(row))
+    for row, (variant, total, beyond) in enumerate(zip(tables, totals, cut, strict=True)):
+        right.plot([-0.11 * end, -0.02 * end], [row, row], clip_on=False, **line(params, variant))
         right.text(min(total, end), row, f" {total:.2f}", va="center", fontsize=SMALL)
         if beyond:
             right.text(0.93 * end, row, "//", va="center", ha="center", fontsize=13, color="white", weight="bold")
     right.set(
         yticks=range(len(tables)), yticklabels=[*map(params.title, tables)], xlabel="bits per dimension", xlim=(0, end)
     )
-    right.tick_params(axis="y", labelsize=SMALL, length=0, pad=9)
+    right.tick_params(axis="y", labelsize=SMALL, length=0, pad=19)
     right.spines["left"].set_visible(False)
     right.invert_yaxis()
     right.grid(False)
@@ -124,8 +125,8 @@ def likelihood(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     note = " A bar with a break is longer than its picture; the number says how long." if cut.any() else ""
     return Drawing(
         figure,
-        f"The variational bound on {count} test images in bits per dimension: the terms L_t−1 a step (left, coloured "
-        f"as the squares beside the names), and L₀, their sum and L_T (right), whose whole is the bound.{note}",
+        f"The variational bound on {count} test images in bits per dimension: the terms L_t−1 a step (left, drawn "
+        f"as beside the names), and L₀, their sum and L_T (right), whose whole is the bound.{note}",
         "A line chart of the terms against t on logarithmic scales, and stacked bars: "
         + join([f"{params.title(variant)} {total:.2f}" for variant, total in zip(tables, totals, strict=True)])
         + " bits per dimension.",
@@ -158,12 +159,12 @@ def extrapolation(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     """The Frechet distance against 1/n, and the line that goes to infinitely many samples."""
     figure, columns, _ = _panels(params, tables, "$1000/n$", ["FID (classifier)"], 2.9)
     for (panel,), variants in columns:
-        for number, variant in enumerate(variants):
+        for variant in variants:
             table = tables[variant]
-            panel.plot(1000 / table["n"], table["fid_classifier"], "o", markersize=2, color=nth_color(number))
+            panel.plot(1000 / table["n"], table["fid_classifier"], "o", markersize=2, color=color(params, variant))
             slope, limit = np.polyfit(1000 / table["n"], table["fit"], 1)
             along = np.linspace(0, 1000 / table["n"].min(), 50)  # on this scale a line is a curve
-            panel.plot(along, limit + slope * along, **nth_line(number) | {"linewidth": 0.9})
+            panel.plot(along, limit + slope * along, "-", linewidth=0.9, color=color(params, variant))
         panel.set(xlim=(0, None), yscale="log")
         panel.xaxis.set_major_locator(MaxNLocator(3))
     (first,), _ = columns[0]

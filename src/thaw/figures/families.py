@@ -32,7 +32,7 @@ def family(params: Params, variant: str) -> str:
     if train.target == "adversarial":
         return "GAN"
     if train.degradation.name == "gaussian_noise":
-        return "Gaussian noise, " + ("cnn" if train.network.name == "cnn" else "U-Nets")
+        return "DDPM, CNN" if train.network.name == "cnn" else "DDPM, U-Nets"
     return "cold diffusion"
 
 

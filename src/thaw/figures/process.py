@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from thaw.core.sheets import STRIP_COLUMNS, read_sheet
-from thaw.figures.drawing import SMALL, WIDTH, Drawing, nth_color
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, color, line, nth_color
 from thaw.figures.families import different, existing, kind, table_paths
 from thaw.figures.tiles import Grid, Tiles, grid_figure
 from thaw.params import Choice, Params
@@ -43,9 +43,9 @@ def schedules(artifacts: Artifacts, params: Params) -> Drawing | None:
     if not curves:
         return None
     figure, (left, right) = plt.subplots(1, 2, figsize=(WIDTH, 3.3))
-    for name, table in curves.values():
-        left.plot(table["tau"], table["beta"], label=name)
-        right.plot(table["tau"], table["alpha_bar"], label=name)
+    for variant, (name, table) in curves.items():
+        left.plot(table["tau"], table["beta"], label=name, **line(params, variant))
+        right.plot(table["tau"], table["alpha_bar"], label=name, **line(params, variant))
     left.set(yscale="log", xlabel="$t/T$", ylabel=r"$\beta_t$", title="noise added at a step")
     right.set(xlabel="$t/T$", ylabel=r"$\bar\alpha_t$", title="share of the image's variance left")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=2)
@@ -91,13 +91,15 @@ def normality(artifacts: Artifacts, params: Params) -> Drawing | None:
     alone, ranges = below.subplots(1, 2, width_ratios=[1, 1.35])
     for row, (variant, (name, table)) in enumerate(tables.items()):
         for panel, column in zip((*top, alone), ("median_p", "accepted", "wasserstein", "one_p"), strict=True):
-            panel.plot(table["tau"], table[column], label=name, linewidth=0.7 if panel is alone else 1.2)
+            width = 0.7 if panel is alone else 1.2
+            panel.plot(table["tau"], table[column], label=name, linewidth=width, **line(params, variant))
         first = pd.read_csv(artifacts.table(variant, "first_accepted"))["first_t"].dropna() / table["t"].iloc[-1]
         if len(first):
             low, median, high = first.quantile([0.05, 0.5, 0.95])
-            ranges.plot([first.min(), first.max()], [row, row], color=nth_color(row), linestyle="-", linewidth=1)
-            ranges.plot([low, high], [row, row], color=nth_color(row), linestyle="-", linewidth=5, alpha=0.6)
-            ranges.plot(median, row, "o", color="white", markeredgecolor=nth_color(row), markersize=5)
+            ink = color(params, variant)
+            ranges.plot([first.min(), first.max()], [row, row], color=ink, linestyle="-", linewidth=1)
+            ranges.plot([low, high], [row, row], color=ink, linestyle="-", linewidth=5, alpha=0.6)
+            ranges.plot(median, row, "o", color="white", markeredgecolor=ink, markersize=5)
     for panel in (top[0], alone):
         panel.axhline(params.normality.significance, color="black", linewidth=0.8)
     top[0].set(xlabel="$t/T$", ylabel="median $p$", title="KS test of $z_t$")

@@ -2,9 +2,10 @@
 
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from thaw.core.sheets import read_sheet
-from thaw.figures.drawing import SMALL, WIDTH, Drawing, nth_color
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, color
 from thaw.figures.families import existing, family
 from thaw.figures.tiles import GAP, Grid, draw_grid
 from thaw.metrics import METRICS
@@ -17,6 +18,8 @@ TILES = 7
 """Samples of each variant."""
 NAMES, CHART = 2.15, 1.85
 """Inches for the names on the left and for the chart on the right."""
+MARKERS = "osD^"
+"""Of the families."""
 EDGE = 0.62
 """Inches below the rows for the axis and the legend."""
 
@@ -43,11 +46,11 @@ def ranking(artifacts: Artifacts, params: Params) -> Drawing | None:
     left = (NAMES + grid.size[0] / dpi + 0.08) / WIDTH
     panel = figure.add_axes((left, EDGE / total, 0.985 - left, 1 - EDGE / total))
     families = {name: family(params, name) for name in rows.index}
-    colors = {group: nth_color(number) for number, group in enumerate(dict.fromkeys(families.values()))}
+    markers = dict(zip(dict.fromkeys(families.values()), MARKERS, strict=False))
     for number, (name, row) in enumerate(rows.iterrows()):
-        color = colors[families[str(name)]]
-        panel.plot([row["low"], row["high"]], [number, number], color=color, linewidth=1.6, solid_capstyle="butt")
-        panel.plot(row["value"], number, "o", color=color, markersize=4.5, label=families[str(name)])
+        ink, group = color(params, str(name)), families[str(name)]
+        panel.plot([row["low"], row["high"]], [number, number], color=ink, linewidth=1.6, solid_capstyle="butt")
+        panel.plot(row["value"], number, markers[group], color=ink, markersize=4.5)
         panel.annotate(METRIC.show(row["value"]), (row["high"], number), xytext=(4, 0), textcoords="offset points",
                        va="center", fontsize=SMALL)  # fmt: skip
         figure.text(0, 1 - (number + 0.5) * height / total, params.title(str(name)), va="center", fontsize=8)
@@ -59,9 +62,9 @@ def ranking(artifacts: Artifacts, params: Params) -> Drawing | None:
     panel.set_xlabel(f"{METRIC.name.partition(' (')[0]} (lower is better)")
     panel.grid(axis="x")
     panel.spines["left"].set_visible(False)
-    handles, labels = panel.get_legend_handles_labels()
-    known = dict(zip(labels, handles, strict=True))
-    figure.legend(known.values(), known.keys(), loc="lower left", ncols=2, fontsize=SMALL, handlelength=1.2,
+    handles = [Line2D([], [], color="#666666", marker=marker, linestyle="", markersize=4.5, label=group)
+               for group, marker in markers.items()]  # fmt: skip
+    figure.legend(handles=[*handles, *panel.get_legend_handles_labels()[0]], loc="lower left", ncols=2, fontsize=SMALL, handlelength=1.2,
                   bbox_to_anchor=(0, 0), borderaxespad=0)  # fmt: skip
     best = [f"{params.title(str(name))} {METRIC.show(value)}" for name, value in rows["value"].head(3).items()]
     return Drawing(

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from thaw.core.sheets import read_sheet
-from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, nth_color, readable_log_axis
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, color, line, nth_color, readable_log_axis
 from thaw.figures.drawing import shares as draw_shares
 from thaw.figures.families import short_titles
 from thaw.figures.tiles import Grid, draw_grid, grid_figure
@@ -77,8 +77,9 @@ def schedule_steps(artifacts: Artifacts, params: Params) -> Drawing | None:
     columns = ["fewest steps", *[""] * (EACH - 1), "all steps", *[""] * (EACH - 1)]
     figure, (below,) = _stacked(Grid(np.stack(tiles), titles, columns), [3.3])
     panel = below.subplots()
-    for title, table in curves.items():
-        panel.plot(table["steps"], table["fid_classifier"], marker="o", markersize=3, label=title)
+    for block, (title, table) in zip(found.values(), curves.items(), strict=True):
+        of_variant = line(params, block.variant) | {"marker": "o", "markersize": 3, "label": title}
+        panel.plot(table["steps"], table["fid_classifier"], **of_variant)
     panel.set(xscale="log", yscale="log", xlabel="sampling steps", ylabel=METRICS["fid_classifier"].title)
     known = pd.concat(curves.values())
     panel.set_xticks(ticks := sorted(set(known["steps"])), [str(count) for count in ticks])
@@ -158,7 +159,7 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
         for y, variant in enumerate(present):
             for row in summary[(summary["variant"] == variant) & (summary["metric"] == metric)].to_dict("records"):
                 panel.errorbar(row["value"], y, xerr=[[row["value"] - row["low"]], [row["high"] - row["value"]]],
-                               fmt="o", capsize=3, color=nth_color(y), markersize=4)  # fmt: skip
+                               fmt="o", capsize=3, color=color(params, variant), markersize=4)  # fmt: skip
         panel.set(ylim=(len(present) - 0.5, -0.5), xlabel=METRICS[metric].title)
         panel.set_yticks(range(len(present)), titles)
         panel.xaxis.set_major_locator(MaxNLocator(3))

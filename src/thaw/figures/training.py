@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from thaw.figures.drawing import SMALL, WIDTH, Drawing, nth_color, of_tables, readable_log_axis
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, line, nth_color, of_tables, readable_log_axis
 from thaw.figures.families import by_family, short_titles, table_paths
 from thaw.params import Params
 from thaw.results.layout import Artifacts
@@ -70,7 +70,7 @@ def schedule_losses(artifacts: Artifacts, params: Params) -> Drawing | None:
     shown = {variant: pd.read_csv(paths[variant]).query("seed == seed.min()") for variant in variants}
     for variant, first in shown.items():
         for panel, column in zip(panels, ("train_loss", "validation_loss"), strict=True):
-            panel.plot(first["images"], first[column], linewidth=1.0, label=called[variant])
+            panel.plot(first["images"], first[column], linewidth=1.0, label=called[variant], **line(params, variant))
     for panel, title in zip(panels, ("training", "validation (EMA)"), strict=True):
         panel.set(yscale="log", xlabel="images seen", title=title)
         _thousands(panel, 4)
@@ -123,7 +123,7 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
             lowest, highest = min(lowest, table["fid_classifier"].min()), max(highest, table["fid_classifier"].max())
             panel.errorbar(
                 table["images"], table["fid_classifier"], [e.clip(lower=0) for e in errors],
-                marker="o", markersize=3, capsize=2, linewidth=1.2, label=called[variant],
+                marker="o", markersize=3, capsize=2, linewidth=1.2, label=called[variant], **line(params, variant),
             )  # fmt: skip
         if count in floors:
             lowest = min(lowest, floors[count])

@@ -108,13 +108,14 @@ def _draw(name: str, sentence: str = "") -> bool:
         known = join(list(OVERVIEWS))
         raise CourseworkError(f"there is no figure {name}{suggest(name, OVERVIEWS)}; there are {known}.")
     mpl.use("agg")
-    picture = results().artifacts.report / "figures" / f"coursework-{name}.png"
     with plt.style.context(STYLE):
         drawing = OVERVIEWS[name](results().artifacts, results().params)
         if drawing is None:
             return False
+        suffix = "svg" if drawing.is_chart else "png"
+        picture = results().artifacts.report / "figures" / f"coursework-{name}.{suffix}"
         with replacing(picture) as temporary:
-            drawing.figure.savefig(temporary)
+            drawing.figure.savefig(temporary, format=suffix)
         plt.close(drawing.figure)
     if sentence:
         _say(sentence)

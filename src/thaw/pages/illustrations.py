@@ -7,8 +7,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from thaw.metrics import METRICS
 from thaw.pages.tables import placeholder, provenance
 from thaw.results.measurements import results
@@ -30,14 +28,16 @@ def typeset(caption: str) -> str:
 def figure(name: str) -> None:
     """Print a figure with its caption, its alternative text, its label `fig-NAME` and its provenance."""
     if entry := _drawn(name):
-        print_figure(name, _copied(f"{name}.png"), entry["caption"], entry["alt"], _sources(entry))
+        chart = (results().artifacts.figures / f"{name}.svg").exists()
+        picture = _copied(f"{name}.{'svg' if chart else 'png'}")
+        print_figure(name, picture, entry["caption"], entry["alt"], _sources(entry))
     else:
         placeholder(f"fig-{name}", MADE_BY)
 
 
 def print_figure(name: str, picture: str, caption: str, alt: str, sources: Sequence[Path]) -> None:
     """Print a picture, whose path is as a page has it, with all that belongs to it."""
-    chart = " .chart" if _is_chart(results().artifacts.report / picture) else ""
+    chart = " .chart" if picture.endswith(".svg") else ""
     print(f'![{typeset(caption)}]({picture}){{#fig-{name}{chart} fig-alt="{_spoken(alt)}"}}\n')
     provenance(sources, "figures")
 
@@ -72,13 +72,6 @@ def _copied(name: str) -> str:
     copies.mkdir(exist_ok=True)
     shutil.copyfile(results().artifacts.figures / name, copies / name)
     return f"figures/{name}"
-
-
-def _is_chart(picture: Path) -> bool:
-    """Whether a picture is lines and letters on white, which can be turned round in the dark; photographs cannot."""
-    with Image.open(picture) as image:
-        levels = image.convert("L").resize((256, 256), Image.Resampling.NEAREST).histogram()
-    return sum(levels[250:]) > 0.7 * 256**2 and sum(levels[:40]) < 0.1 * 256**2
 
 
 def _spoken(alt: str) -> str:

@@ -25,7 +25,7 @@ def leftovers(artifacts: Artifacts) -> list[Path]:
     names = {path.name for path in paths}
     # The longest name that fits is whose figure it is: x-a-b shows a-b, and none of b.
     known = sorted(names.union(params.studies.compared, *kept.values()), key=len, reverse=True)
-    for figure in sorted(artifacts.figures.glob("*.png")):
+    for figure in sorted(artifacts.figures.glob("*")):
         of = re.fullmatch(f".+?-({'|'.join(known)})", figure.stem)
         paths += [figure] if of and of[1] in names else []
     return paths

@@ -20,6 +20,7 @@ COLOURS = 256
 def run(artifacts: Artifacts) -> None:
     """Write figures/NAME.png for every figure, NAME.webp for every animation, and captions.json with what goes beside.
 
+    A chart is written as NAME.svg too, for the report; only pixels can be compared side by side by a review.
     An animation keeps every pixel and begins again after its last frame. Its entry names the figure that stands for it
     where nothing moves, as in print.
     """
@@ -44,6 +45,8 @@ def run(artifacts: Artifacts) -> None:
                 if params.data.channels == 1:  # a palette would show in photographs
                     picture = _small(picture)
                 picture.save(folder / f"{name}.png", optimize=True)
+                if drawing.is_chart:
+                    drawing.figure.savefig(folder / f"{name}.svg", metadata={"Date": None})
         (folder / "captions.json").write_text(json.dumps(captions, indent=2, ensure_ascii=False) + "\n")
 
 
