@@ -1,5 +1,7 @@
 """The figure of the first page: every variant by its distance from real images, with its samples beside it."""
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.lines import Line2D
@@ -62,10 +64,13 @@ def ranking(artifacts: Artifacts, params: Params) -> Drawing | None:
     panel.set_xlabel(f"{METRIC.name.partition(' (')[0]} (lower is better)")
     panel.grid(axis="x")
     panel.spines["left"].set_visible(False)
-    handles = [Line2D([], [], color="#666666", marker=marker, linestyle="", markersize=4.5, label=group)
-               for group, marker in markers.items()]  # fmt: skip
-    figure.legend(handles=[*handles, *panel.get_legend_handles_labels()[0]], loc="lower left", ncols=2, fontsize=SMALL, handlelength=1.2,
-                  bbox_to_anchor=(0, 0), borderaxespad=0)  # fmt: skip
+    handles: list[Any] = [
+        Line2D([], [], color="#666666", marker=marker, linestyle="", markersize=4.5, label=group)
+        for group, marker in markers.items()
+    ]
+    handles += panel.get_legend_handles_labels()[0]
+    place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (0, 0), "borderaxespad": 0}
+    figure.legend(handles=handles, ncols=2, fontsize=SMALL, handlelength=1.2, **place)
     best = [f"{params.title(str(name))} {METRIC.show(value)}" for name, value in rows["value"].head(3).items()]
     return Drawing(
         figure,
