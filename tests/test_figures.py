@@ -274,13 +274,12 @@ def studied(tmp_path: Path) -> Artifacts:
     return artifacts
 
 
-def test_a_study_is_drawn_with_its_pictures_curves_and_classes(studied: Artifacts, style: None) -> None:
+def test_a_study_is_drawn_with_its_pictures_and_curves(studied: Artifacts, style: None) -> None:
     drawing = draw_study(studied, PARAMS, "made-up")
-    assert {"first", "second", "x", "y", "z", "distance", "a", "b", "25", "75"} <= texts(drawing.figure)
-    assert drawing.caption.startswith("What it shows.")
-    assert "share of each class" in drawing.caption
+    assert {"first", "second", "x", "y", "z", "distance", "a", "b"} <= texts(drawing.figure)
+    assert drawing.caption == "What it shows."
     assert "first and second" in drawing.alt
-    assert {path.name for path in drawing.sources} == {"strips.png", "table.csv", "curves.csv", "study.json"}
+    assert {path.name for path in drawing.sources} == {"strips.png", "curves.csv", "study.json"}
     lines = [line for axes in drawing.figure.findobj(plt.Axes) for line in axes.lines]
     assert [list(line.get_ydata()) for line in lines] == [[0.5, 1, 2], [0.5, 1, 2]]
 
@@ -293,7 +292,7 @@ def test_a_study_that_has_not_run_and_a_table_alone_are_no_figures(studied: Arti
     assert draw_study(studied, PARAMS, "made-up") is None
 
 
-def test_the_shares_of_classes_stand_in_the_figure_and_not_in_the_table(
+def test_the_commonest_class_stands_for_the_shares_of_all(
     studied: Artifacts, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for name in ("params.yaml", "dvc.yaml"):
@@ -301,10 +300,9 @@ def test_the_shares_of_classes_stand_in_the_figure_and_not_in_the_table(
     monkeypatch.setattr(show, "results", lambda: Results(studied))
     show._study_table("made-up")
     printed = capsys.readouterr().out
-    assert "| sampler | fid |" in printed
-    assert "| a | 1.5 |" in printed
+    assert "| sampler | fid | commonest class |" in printed
+    assert "| a | 1.5 | 1 (75 %) |" in printed
     assert "tbl-study-made-up" in printed
-    assert "class" not in printed
 
 
 def test_variants_are_set_side_by_side_as_far_as_they_were_measured(studied: Artifacts, style: None) -> None:

@@ -54,7 +54,7 @@ def severity(params: Params, tables: dict[str, pd.DataFrame]) -> Drawing:
     """Scores of restored test images against the severity that they were degraded to."""
     known = pd.concat(tables.values())
     metrics = [metric for metric in SCORES if (known["metric"] == metric).any()]
-    figure, columns, families = _panels(params, tables, "severity $t/T$", [SCORES[m] for m in metrics], 1.6)
+    figure, columns, families = _panels(params, tables, "severity $t/T$", [SCORES[m] for m in metrics], 1.25)
     for column, variants in columns:
         for variant in variants:
             for panel, metric in zip(column, metrics, strict=True):

@@ -154,7 +154,7 @@ def chains(artifacts: Artifacts, params: Params) -> Drawing | None:
     rows = [label for kind in chosen for label in (f"{kind}  $z_t$", "estimate")]
     named = [f"{kind} by {model(variant, params.title(variant))}" for kind, variant in chosen.items()]
     return Drawing(
-        grid_figure(Grid(strips, rows, _on_the_way(strips.shape[1]), group=2)),
+        grid_figure(Grid(strips, rows, _on_the_way(strips.shape[1]), group=2, largest=2)),
         "Sampling by each kind of degradation, from z_T (left) to the sample (right), with the estimate of the image "
         f"below each z_t; of the variants with the lowest Fréchet distance: {join(named)}.",
         f"A pair of strips of images for each of {join(list(chosen))}: what a variant starts from becomes an image.",

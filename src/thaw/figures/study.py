@@ -1,4 +1,4 @@
-"""The figures of the studies: pictures, curves and shares of classes as a study left them; variants side by side."""
+"""The figures of the studies: pictures and curves as a study left them; variants side by side."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,6 @@ from matplotlib.ticker import MaxNLocator, NullLocator
 
 from thaw.core.sheets import read_sheet
 from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, color, line, nth_color, readable_log_axis
-from thaw.figures.drawing import shares as draw_shares
 from thaw.figures.families import short_titles
 from thaw.figures.tiles import Grid, draw_grid, grid_figure
 from thaw.metrics import METRICS
@@ -24,39 +23,34 @@ SHOWN = 12
 """Samples of each variant of a comparison."""
 EACH = 7
 """Samples at the fewest and at all steps, where the schedules are shown by their steps."""
-CURVES = 2.7
+FEW = 5
+"""Strips of a study that leave room for larger pictures."""
+CURVES = 2.3
 """The height of a band of charts, in inches."""
 COMPARED = ("fid_infinite", "legible", "class_preservation_matched", "rmse_matched", "ssim_matched")
 
 
 def draw_study(artifacts: Artifacts, params: Params, key: str) -> Drawing | None:
-    """What a study found: its strips of pictures, its curves, and how its samples spread over the classes."""
+    """What a study found: its strips of pictures, and its curves."""
     folder = artifacts.study(key)
     if not (folder / "study.json").exists():
         return None
     found: dict[str, Any] = json.loads((folder / "study.json").read_text())
-    table = pd.read_csv(folder / "table.csv")
-    shares = [name for name in map(str, table.columns) if name.removeprefix("class_").isdigit()]
     labels = [strip["label"] for strip in found["strips"]]
-    grid = Grid(read_sheet(folder / "strips.png", params.data.pixels), labels, found["columns"]) if labels else None
-    heights = ([CURVES] if found["axes"] else []) + ([0.75 + 0.19 * len(table)] if shares else [])
-    if grid is None and not heights:
+    largest = 2 if len(labels) > FEW else 3  # so that most studies have two to a page
+    strips = read_sheet(folder / "strips.png", params.data.pixels) if labels else None
+    grid = None if strips is None else Grid(strips, labels, found["columns"], largest=largest)
+    heights = [CURVES] if found["axes"] else []
+    if not grid and not heights:
         return None
     figure, bands = _stacked(grid, heights)
-    caption, parts = found["caption"], [f"rows of pictures labelled {join(labels)}"] if labels else []
+    parts = [f"rows of pictures labelled {join(labels)}"] if labels else []
     if found["axes"]:
         panels = bands.pop(0).subplots(1, len(found["axes"]["y"]), squeeze=False)[0]
         _curves(panels, pd.read_csv(folder / "curves.csv"), found["axes"])
         parts.append(f"line charts of {join(list(found['axes']['y'].values()))}")
-    if shares:
-        values = table[shares].to_numpy()
-        panel = bands.pop(0).subplots()
-        classes = [name.removeprefix("class_") for name in shares]
-        draw_shares(panel, values, list(table.iloc[:, 0].astype(str)), classes, max(0.3, float(np.nanmax(values))))
-        panel.set_xlabel("class, % of samples")
-        caption += " Below, the share of each class among the samples, as the classifier sees them."
-        parts.append("a table of shares of classes")
-    return Drawing(figure, caption, f"Study {key}: {'; '.join(parts)}.", sorted(folder.iterdir()))
+    drawn = [path for path in sorted(folder.iterdir()) if path.name != "table.csv"]
+    return Drawing(figure, found["caption"], f"Study {key}: {'; '.join(parts)}.", drawn)
 
 
 def schedule_steps(artifacts: Artifacts, params: Params) -> Drawing | None:

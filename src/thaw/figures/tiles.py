@@ -17,8 +17,6 @@ from thaw.figures.drawing import WIDTH
 Tiles = npt.NDArray[np.uint8]
 GAP = 4
 """Pixels of the figure between two tiles."""
-LARGEST = 5
-"""The most that a tile is enlarged."""
 PAD = 8
 """Pixels of the figure around labels."""
 
@@ -27,7 +25,8 @@ PAD = 8
 class Grid:
     """Tiles, uint8 of shape (rows, columns, H, W[, 3]), with labels beside the rows and above the columns.
 
-    A wider gap follows every `group` rows. `width` is the most inches that the grid may take, labels included.
+    A wider gap follows every `group` rows. `width` is the most inches that the grid may take, labels included, and
+    `largest` the most that a tile is enlarged.
     """
 
     tiles: Tiles
@@ -38,6 +37,7 @@ class Grid:
     title: str = ""
     labels: float = field(default=8.0, kw_only=True)
     """The size of the labels in points."""
+    largest: int = field(default=5, kw_only=True)
 
     @property
     def left(self) -> int:
@@ -55,7 +55,7 @@ class Grid:
         """How much a tile is enlarged: a whole number, or a fraction where not even the tiles themselves fit."""
         count, width = self.tiles.shape[1], self.tiles.shape[3]
         fits = (round(self.width * _dpi()) - self.left - PAD - GAP * (count - 1)) / (count * width)
-        return float(min(LARGEST, int(fits))) if fits >= 1 else fits
+        return float(min(self.largest, int(fits))) if fits >= 1 else fits
 
     @property
     def size(self) -> tuple[int, int]:

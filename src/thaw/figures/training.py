@@ -110,7 +110,7 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
     if not paths or not floor.exists():
         return None
     families = by_family(params, paths)
-    figure, panels = _panels(len(families), 2, 3.4, 0.2, sharey=True)
+    figure, panels = _panels(len(families), 2, 2.9, 0.2, sharey=True)
     count, ends, lowest, highest = 0, [], float("inf"), 0.0
     floors = pd.read_csv(floor).set_index("n")["fid_classifier"]
     for panel, (name, variants) in zip(panels, families.items(), strict=True):

@@ -295,13 +295,19 @@ def _compared_table(key: str, compared: Comparison) -> None:
 
 
 def _study_table(key: str) -> None:
-    """Print the table of a study; the shares of classes stand in its figure."""
+    """Print the table of a study, in which the commonest class stands for the shares of all."""
     path = results().artifacts.study(key) / "table.csv"
     if not (found := read_csv(path)):
         return
-    shown = [name for name in found[0] if not name.removeprefix("class_").isdigit()]
+    classes = [name for name in found[0] if name.removeprefix("class_").isdigit()]
+    shown = [name for name in found[0] if name not in classes]
     rows = [[value(row[name]) for name in shown] for row in found]
     header = [METRICS[name].title if name in METRICS else COLUMNS.get(name, name.replace("_", " ")) for name in shown]
+    if classes:
+        header.append("commonest class")
+        for cells, row in zip(rows, found, strict=True):
+            most = max(classes, key=lambda name: float(row[name] or 0))
+            cells.append(f"{most.removeprefix('class_')} ({100 * float(row[most]):.0f} %)" if row[most] else "–")
     caption = f"{answers.question(results(), key)} The numbers."
     table(header, rows, f"tbl-study-{key}", caption, sources=[path], stage="study")
 
