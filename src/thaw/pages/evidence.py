@@ -1,17 +1,16 @@
-"""What the pages call to say how far numbers can be trusted: paired differences, wrong protocols, published numbers."""
+"""What the pages call to say how far numbers can be trusted: wrong protocols, published numbers."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from thaw.files import read_csv
 from thaw.metrics import METRICS
-from thaw.pages.tables import bracketed, placeholder, table
-from thaw.results.differences import paired
+from thaw.pages.tables import bracketed, table
 from thaw.results.layout import Artifacts
 from thaw.results.measurements import results
-from thaw.results.wording import join, percent
+from thaw.results.wording import join
 
 Rows = list[dict[str, str]]
 
@@ -49,18 +48,18 @@ class Moved:
         """A change as the report prints it."""
         return f"× {change:.2f}" if self.by_factor else f"{change:+.3g}"
 
-    def sentence(self) -> str:
-        """How far the protocol alone moved the scores, and whether it changed who is best."""
+    def sentence(self, named: Callable[[str], str]) -> str:
+        """How far the protocol alone moved the scores, and whether it changed who is best; by the variants' names."""
         low, high = min(self.changes.values()), max(self.changes.values())
         still = 1.0 if self.by_factor else 0.0
         furthest = max(self.changes, key=lambda variant: abs(self.changes[variant] - still))
         fault, metric = PROTOCOLS[self.fault].capitalize(), METRICS[self.metric].short
-        text = f"{fault}: {metric} {self.show(low)} to {self.show(high)}, furthest for `{furthest}`"
+        text = f"{fault}: {metric} {self.show(low)} to {self.show(high)}, furthest for {named(furthest)}"
         if self.faulty_best != self.best:
-            return f"{text}; the best becomes `{self.faulty_best}` instead of `{self.best}`."
+            return f"{text}; the best becomes {named(self.faulty_best)} instead of {named(self.best)}."
         if not self.places:
             return f"{text}; the order of the variants stays."
-        return f"{text}; `{self.best}` stays the best, others move by up to {self.places} places."
+        return f"{text}; {named(self.best)} stays the best, others move by up to {self.places} places."
 
 
 def audits(artifacts: Artifacts, variants: Sequence[str]) -> Rows:
@@ -96,31 +95,6 @@ def published(artifacts: Artifacts) -> Rows:
     return [row for row in rows if row["metric"] in METRICS and row["variant"] and row["report"] in OF_DIGITS]
 
 
-def differences(metric: str) -> None:
-    """Print, for every variant that restores images, its difference to the best one on the same images."""
-    found = results()
-    ranked = found.ranked(metric)
-    gaps = {other: gap for other in ranked[1:] if (gap := paired(ranked[0], other))}
-    if not gaps:
-        placeholder(f"tbl-paired-{metric}", "no two variants have restored the same images.")
-        return
-    best, entry = ranked[0], METRICS[metric]
-    rows = []
-    for other, gap in gaps.items():
-        single = 1 in (best.trainings, other.trainings)
-        verdict = "no" if not gap.beyond_noise else "yes, for these trainings" if single else "yes"
-        value, bounds = gap.show(entry)
-        rows.append([other.named, f"{value} {bracketed(bounds)}", verdict])
-    table(
-        ["variant", f"{entry.title} minus that of {best.named}", "more than noise"], rows, f"tbl-paired-{metric}",
-        f"Differences of {entry.title} to the best variant, {best.named}, in pairs: both restored the same test "
-        "images, so an image that is hard for both does not count. Each interval, of "
-        f"{percent(best.confidence)}, is for one comparison; of so many, with the best chosen from the same data, a "
-        "few lie outside theirs.",
-        sources=[found.artifacts.table(m.variant, "restorations") for m in (*gaps, best)], stage="evaluate",
-    )  # fmt: skip
-
-
 def audit() -> None:
     """Print what each faulty protocol did to the scores of the same images, as a table and in sentences."""
     found = results()
@@ -131,19 +105,19 @@ def audit() -> None:
         values = list(change.changes.values())
         rows.append([
             PROTOCOLS[change.fault], METRICS[change.metric].short, str(len(values)), change.show(median(values)),
-            f"{change.show(min(values))} to {change.show(max(values))}", str(change.places), f"`{change.best}`",
-            f"`{change.faulty_best}`",
+            f"{change.show(min(values))} to {change.show(max(values))}", str(change.places),
+            found.named(change.best), found.named(change.faulty_best),
         ])  # fmt: skip
     table(
         ["protocol", "metric", "variants", "median change", "range", "places", "best", "best by it"], rows, "tbl-audit",
         "The same images under the faulty protocols: how each changes a score, over the variants (a factor for FID and "
         "RMSE, else a difference), by how many places a variant moves at most, and who is best before and after.",
         absent="the audit has not been run; `thaw repro` runs it.",
-        note="\n".join(f"- {change.sentence()}" for change in changes), sources=sources, stage="evaluate",
+        note="\n".join(f"- {change.sentence(found.named)}" for change in changes), sources=sources, stage="evaluate",
     )  # fmt: skip
     for row in (row for row in scored if row["metric"] == "ks_first_t"):
         first, low, high = (f"{float(row[key]):.0f}" if row[key] else "never" for key in ("faulty", "low", "high"))
-        curves.append([f"`{row['variant']}`", f"{float(row['right']):.0f}", first, f"{low} to {high}"])
+        curves.append([found.named(row["variant"]), f"{float(row['right']):.0f}", first, f"{low} to {high}"])
     if curves:
         table(
             ["variant", "first t, median", "of the first image", "of any one image"], curves, "tbl-audit-ks",
@@ -163,7 +137,7 @@ def published_numbers() -> None:
         if ours := found.find(number["variant"], key) or found.find(number["variant"], instead):
             there = f"{float(number['value']):g}", f"{float(number['n']):.0f}" if number["n"] else "–"
             rows.append([
-                f"{number['report']}, {number['place']}", f"`{number['variant']}`", METRICS[key].title, *there,
+                f"{number['report']}, {number['place']}", found.named(number["variant"]), METRICS[key].title, *there,
                 f"{ours.show()} {bracketed(ours.bounds)}".strip(), str(ours.n),
             ])  # fmt: skip
     table(

@@ -15,7 +15,7 @@ from thaw.pages import answers, sentences
 from thaw.pages import findings as find
 from thaw.pages.appendix import costs, environment, epoch_times, parameters, word_count
 from thaw.pages.claims import decided, tally
-from thaw.pages.evidence import audit, differences, few_images_note, published_numbers, study_floor
+from thaw.pages.evidence import audit, few_images_note, published_numbers, study_floor
 from thaw.pages.illustrations import animation, figure
 from thaw.pages.tables import best_cell, describe, provenance, table, value, warning
 from thaw.params import Choice, Comparison, VariantStudy
@@ -25,7 +25,7 @@ from thaw.results.wording import code, join, many, percent, shown
 
 __all__ = [
     "adversarial", "animation", "audit", "budgets", "claims", "classifier_sentence", "cold_against_noise",
-    "comparison", "conclusion", "confidence", "costs", "data", "definitions", "description", "differences",
+    "comparison", "conclusion", "confidence", "costs", "data", "definitions", "description",
     "diversity", "environment", "epoch_times", "everything", "few_images_note", "figure", "findings",
     "gallery", "likelihood", "limits", "losses", "measurements", "members", "memorisation",
     "missing", "networks", "parameters", "provenance", "published_numbers", "ranking", "restorations", "results",
