@@ -115,10 +115,11 @@ def test_what_measures_different_things_is_not_compared(project: Project) -> Non
 
 def test_other_images_or_another_classifier_make_results_incomparable(project: Project) -> None:
     before = Side(State("workspace", project.artifacts), FIRST)
-    assert before.state.classifier == "a"
-    project.artifacts.reference("classifier.json").write_text(json.dumps({"sha256": "b"}))
-    [found] = differences(before, Side(State("workspace", project.artifacts), SECOND))
-    assert found.reason == "they were measured with another classifier"
+    assert before.state.classifiers == ("a", None)
+    for other in ({"sha256": "b"}, {"sha256": "a", "readers_sha256": "c"}):
+        project.artifacts.reference("classifier.json").write_text(json.dumps(other))
+        [found] = differences(before, Side(State("workspace", project.artifacts), SECOND))
+        assert found.reason == "they were measured with another classifier"
     project.edit("dataset: mnist", "dataset: fashion_mnist")
     [found] = differences(before, Side(State("workspace", project.artifacts), SECOND))
     assert "other images" in found.reason

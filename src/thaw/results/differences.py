@@ -145,10 +145,11 @@ class State:
         self.measured = functools.cache(self._measured)
 
     @functools.cached_property
-    def classifier(self) -> str | None:
-        """The checksum of the network that samples are measured with."""
+    def classifiers(self) -> tuple[str | None, ...]:
+        """The checksums of the networks that samples are measured with and read by."""
         path = self.artifacts.reference("classifier.json")
-        return json.loads(path.read_text()).get("sha256") if path.exists() else None
+        entry: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        return entry.get("sha256"), entry.get("readers_sha256")
 
     def task(self, variant: str) -> tuple[Any, Any]:
         """What the training loss of a variant is a loss of: its degradation and its target."""
@@ -191,7 +192,7 @@ def _incomparable(metric: Metric, before: Side, after: Side, other_count: bool) 
     """Why two values of a metric say nothing about each other, or nothing where they do."""
     if before.state.params.get("data") != after.state.params.get("data"):
         return "they are of other images (`data` differs)"
-    if metric.of_classifier and before.state.classifier != after.state.classifier:
+    if metric.of_classifier and before.state.classifiers != after.state.classifiers:
         return "they were measured with another classifier"
     if metric.applies_to == "denoisers" and before.state.task(before.variant) != after.state.task(after.variant):
         return "losses of different targets or degradations measure different things"
