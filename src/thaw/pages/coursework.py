@@ -22,7 +22,7 @@ from thaw.pages.tables import placeholder, warning
 from thaw.params import suggest
 from thaw.results.layout import Artifacts
 from thaw.results.measurements import Results, results
-from thaw.results.wording import code, join
+from thaw.results.wording import join
 
 WORDS = 3000
 """The most words that such a report may have."""
@@ -125,11 +125,11 @@ def _draw(name: str, sentence: str = "") -> bool:
 
 def models() -> None:
     """Print which models are compared, and the choices that make each."""
-    names = results().variants
-    compared = f"This report compares {len(names)} models: {join(code(names))}."
-    _say(compared if len(names) > 1 else f"This report is about one model, `{names[0]}`.")
+    names, named = results().variants, results().named
+    compared = f"This report compares {len(names)} models: {join([*map(named, names)])}."
+    _say(compared if len(names) > 1 else f"This report is about one model, {named(names[0])}.")
     for name in names:
-        print(f"**{name}.** ", end="")
+        print(f"**{named(name)}.** ", end="")
         show.description(name)
 
 
@@ -152,7 +152,7 @@ def methods(kind: str) -> None:
 
 def training() -> None:
     """Print what the trainings of these models cost by params.yaml, one sentence a network, and who departs from it."""
-    params = results().params
+    params, named = results().params, results().named
     networks: dict[str, list[str]] = {}
     for name in results().variants:
         networks.setdefault(params.variant(name).train.network.name, []).append(name)
@@ -160,7 +160,7 @@ def training() -> None:
         budget = params.budget.train[network]
         falls = f", which falls along a cosine to {budget.final_learning_rate:g} of that"
         _say(
-            f"The `{network}` ({join(code(names))}) sees {budget.images} images in batches of "
+            f"The `{network}` ({join([*map(named, names)])}) sees {budget.images} images in batches of "
             f"{budget.batch_size} and is trained by {budget.optimizer.capitalize()}, with a learning rate of "
             f"{budget.learning_rate:g} after {budget.warmup_steps} steps of warm-up"
             f"{falls if budget.learning_rate_schedule == 'cosine' else ''}; trainings from different seeds: "
@@ -170,7 +170,7 @@ def training() -> None:
         departures = [words.format(value) for key, words in DEPARTURES.items()
                       if (value := getattr(params.variant(name).train, key)) is not None]  # fmt: skip
         if departures:
-            _say(f"`{name}` has {join(departures)}.")
+            _say(f"{named(name)} has {join(departures)}.")
 
 
 def comparison() -> None:
