@@ -235,6 +235,7 @@ def test_quarto_alone_takes_the_variants_as_its_parameters(project: Artifacts) -
     environment = {**os.environ, "QUARTO_PYTHON": sys.executable, quarto.VARIANTS: GAN}
     subprocess.run(command, env=environment, check=True)
     said = BeautifulSoup(page.with_suffix(".html").read_text(), "html.parser").get_text()
-    assert GAUSSIAN in said
-    assert COLD in said
-    assert GAN not in said, "the parameters come before the environment"
+    title = read_params(project.params).title
+    assert title(GAUSSIAN) in said
+    assert title(COLD) in said
+    assert title(GAN) not in said, "the parameters come before the environment"
