@@ -3,6 +3,8 @@ import gzip
 import hashlib
 import http.server
 import itertools
+import os
+import resource
 import struct
 import threading
 import urllib.error
@@ -86,7 +88,11 @@ def test_committed_data_are_whole(dataset: str, folder: str) -> None:
         (TRAIN_IMAGES, lambda packed: gzip.compress(idx(np.zeros(60_000))), "00000801"),
         (TRAIN_IMAGES, lambda packed: gzip.compress(idx(np.zeros((9, 28, 28)))), "9×28×28 items, not 60000×28×28"),
         (TEST_LABELS, lambda packed: gzip.compress(gzip.decompress(packed)[:-1]), "holds 10007 bytes, not the 10008"),
-        (TEST_LABELS, lambda packed: gzip.compress(gzip.decompress(packed) + b"\0"), "holds 10009 bytes"),
+        (
+            TEST_LABELS,
+            lambda packed: gzip.compress(gzip.decompress(packed) + bytes(9)),
+            "holds more bytes than the 10008",
+        ),
         (TEST_LABELS, lambda packed: gzip.compress(gzip.decompress(packed)[:-1] + b"\0"), "SHA-256"),
         (TRAIN_IMAGES, one_bit_flipped, f"{TRAIN_IMAGES} is not mnist's file"),
         (TEST_LABELS, lambda packed: None, f"raw/{TEST_LABELS} is missing; restore it"),
@@ -226,6 +232,48 @@ def test_broken_picture_is_named(tmp_path: Path) -> None:
     (tmp_path / "raw" / "x" / "1.png").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(ThawError, match=r"raw/x/1\.png cannot be read as an image"):
         read_dataset(settings(dataset="folder", pixels=16), tmp_path)
+
+
+def test_each_file_counts_once_whatever_links_lead_to_it(tmp_path: Path) -> None:
+    raw = tmp_path / "raw"
+    for number in range(10):
+        write_picture(raw / "a" / f"{number}.png", np.full((16, 16), number))
+    (raw / "a" / "loop").symlink_to(raw)
+    (raw / "a" / "again.png").symlink_to("0.png")
+    (raw / "b").symlink_to("a")
+    read = read_dataset(settings(dataset="folder", pixels=16), tmp_path)
+    seen = torch.cat([part.pixels for part in (read.train, read.validation, read.test)])[:, 0, 0, 0]
+    assert sorted(seen.tolist()) == list(range(10))
+
+
+def test_no_file_is_trained_on_and_measured_with(tmp_path: Path) -> None:
+    for number in range(4):
+        write_picture(tmp_path / "raw" / "train" / f"{number}.png", np.full((16, 16), number))
+    (tmp_path / "raw" / "test").mkdir()
+    (tmp_path / "raw" / "test" / "x.png").symlink_to("../train/2.png")
+    with pytest.raises(ThawError, match=r"raw/test/x\.png is a file of train/ too"):
+        read_dataset(settings(dataset="folder", pixels=16), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["x/1.png", TEST_LABELS])
+def test_a_pipe_is_no_file(mnist: Path, name: str) -> None:
+    path = mnist / "raw" / name
+    write_picture(mnist / "raw" / "x" / "0.png", np.zeros((16, 16)))
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    data = settings() if name == TEST_LABELS else settings(dataset="folder", pixels=16)
+    with pytest.raises(ThawError, match=rf"raw/{name} cannot be .*it is not a file"):
+        read_dataset(data, mnist)
+
+
+def test_a_small_file_that_unpacks_to_much_is_not_unpacked(mnist: Path) -> None:
+    (mnist / "raw" / TEST_LABELS).unlink()
+    bomb = gzip.compress(idx(np.zeros(10_000)), 9) + gzip.compress(bytes(1 << 20), 9) * 4000  # of 4 GB
+    (mnist / "raw" / TEST_LABELS).write_bytes(bomb)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    with pytest.raises(ThawError, match="holds more bytes than the 10008"):
+        read_dataset(settings(), mnist)
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 1 << 20, "in KiB: less than a gigabyte more"
 
 
 def test_folder_without_images(tmp_path: Path) -> None:

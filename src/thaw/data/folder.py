@@ -19,8 +19,10 @@ def read_folder(data: Data, folder: Path) -> tuple[Images, Images]:
 
     They are those of its sub-folders train/ and test/ where it has both; else a seeded tenth of all is the test set.
     Where every image stands in a sub-folder, and there are two of these or more, their names in alphabetical order
-    are the labels 0, 1, ... Files are taken in the order of their names.
-    Raises ThawError, naming the folder or the file, where there is no image or one cannot be read.
+    are the labels 0, 1, ... Files are taken in the order of their names, and links are followed; what several of them
+    lead to counts once.
+    Raises ThawError, naming the folder or the file, where there is no image, one cannot be read, or one is in train/
+    and in test/.
     """
     if not folder.is_dir():
         raise ThawError(
@@ -29,6 +31,7 @@ def read_folder(data: Data, folder: Path) -> tuple[Images, Images]:
     has_parts = (folder / "train").is_dir() and (folder / "test").is_dir()
     parts = ["train", "test"] if has_parts else ["."]
     files = [_files(data, folder, part) for part in parts]
+    _refuse_shared(data, folder, dict(zip(parts, files, strict=True)))
     images = [
         Images(_read(data, folder, part, paths), labels)
         for part, paths, labels in zip(parts, files, _labels(files), strict=True)
@@ -38,19 +41,37 @@ def read_folder(data: Data, folder: Path) -> tuple[Images, Images]:
 
 def _files(data: Data, folder: Path, part: str) -> list[Path]:
     """Find the image files of a part, relative to it. Hidden ones are thumbnails and leavings of the system."""
-    found = [
-        (Path(parent) / name).relative_to(folder / part)
-        for parent, _, names in os.walk(folder / part, followlinks=True)
-        for name in names
-        if Path(name).suffix.lower() in SUFFIXES
-    ]
-    visible = [path for path in found if not any(step.startswith(".") for step in path.parts)]
-    if not visible:
+    found, walked = dict[str, Path](), set[str]()
+    for parent, folders, names in os.walk(folder / part, followlinks=True):
+        walked.add(os.path.realpath(parent))  # a link to a folder above would be followed for ever
+        folders[:] = sorted(
+            name
+            for name in folders
+            if not name.startswith(".") and os.path.realpath(os.path.join(parent, name)) not in walked
+        )
+        for name in sorted(names):
+            path = Path(parent) / name
+            if path.suffix.lower() in SUFFIXES and not name.startswith("."):
+                found.setdefault(os.path.realpath(path), path.relative_to(folder / part))
+    if not found:
         raise ThawError(
             f"{Path(data.path) / part} has no image files; put some there ({', '.join(sorted(SUFFIXES))}), "
             "or set data.path in params.yaml to the folder that has them."
         )
-    return sorted(visible, key=lambda path: path.as_posix())
+    return sorted(found.values(), key=lambda path: path.as_posix())
+
+
+def _refuse_shared(data: Data, folder: Path, parts: dict[str, list[Path]]) -> None:
+    """Raise ThawError where links make one file a training image and a test image."""
+    known: dict[str, str] = {}
+    for part, paths in parts.items():
+        for path in paths:
+            first = known.setdefault(os.path.realpath(folder / part / path), part)
+            if first != part:
+                raise ThawError(
+                    f"{Path(data.path) / part / path} is a file of {first}/ too; a test image must not be one that is "
+                    "trained on, so take it away from one of them."
+                )
 
 
 def _labels(files: list[list[Path]]) -> list[Tensor] | list[None]:
@@ -68,6 +89,8 @@ def _read(data: Data, folder: Path, part: str, files: list[Path]) -> Tensor:
     pixels = torch.empty((len(files), data.channels, data.pixels, data.pixels), dtype=torch.uint8)
     for index, path in enumerate(files):
         try:
+            if not (folder / part / path).is_file():  # nobody may ever write to a pipe
+                raise OSError("it is not a file")
             with Image.open(folder / part / path) as picture:
                 # Cameras store how they were held beside the picture instead of turning it.
                 pixels[index] = from_picture(ImageOps.exif_transpose(picture), data.pixels, data.channels)

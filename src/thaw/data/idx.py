@@ -62,24 +62,27 @@ def _read_idx(data: Data, path: Path) -> Tensor:
     """Read and check the content of one file, uint8 in the file's shape."""
     shown = f"{data.path}/{path.name}"
     remedy = f"restore it with `git checkout -- {shown}`, or put the file there that data/README.md describes"
-    try:
-        content = gzip.decompress(path.read_bytes())
-    except FileNotFoundError:
-        raise ThawError(f"{shown} is missing; {remedy}.") from None
-    except (OSError, EOFError, zlib.error) as error:
-        raise ThawError(f"{shown} cannot be unpacked ({error}); {remedy}.") from None
-
     shape = SHAPES[path.name]
     start = 4 + 4 * len(shape)
+    expected = start + int(np.prod(shape))
+    if not path.exists():
+        raise ThawError(f"{shown} is missing; {remedy}.")
+    try:
+        if not path.is_file():  # nobody may ever write to a pipe
+            raise OSError("it is not a file")
+        with gzip.open(path) as file:
+            content = file.read(expected + 1)  # a small file can unpack to any size
+    except (OSError, EOFError, zlib.error) as error:
+        raise ThawError(f"{shown} cannot be unpacked ({error}); {remedy}.") from None
     magic = bytes([0, 0, UNSIGNED_BYTE, len(shape)])
     if content[:4] != magic:
         raise ThawError(f"{shown} starts with the bytes {content[:4].hex()}, not the IDX {magic.hex()}; {remedy}.")
     found = tuple(np.frombuffer(content[4:start].ljust(start - 4, b"\0"), dtype=">u4").tolist())
     if found != shape:
         raise ThawError(f"{shown} says it holds {_times(found)} items, not {_times(shape)}; {remedy}.")
-    expected = start + int(np.prod(shape))
     if len(content) != expected:
-        raise ThawError(f"{shown} holds {len(content)} bytes, not the {expected} that its header tells of; {remedy}.")
+        held = f"{len(content)} bytes, not" if len(content) < expected else "more bytes than"
+        raise ThawError(f"{shown} holds {held} the {expected} that its header tells of; {remedy}.")
     digest = hashlib.sha256(content).hexdigest()
     if digest != SHA256[data.dataset][path.name]:
         for dataset, digests in SHA256.items():
