@@ -44,11 +44,8 @@ def _files(data: Data, folder: Path, part: str) -> list[Path]:
     found, walked = dict[str, Path](), set[str]()
     for parent, folders, names in os.walk(folder / part, followlinks=True):
         walked.add(os.path.realpath(parent))  # a link to a folder above would be followed for ever
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith(".") and os.path.realpath(os.path.join(parent, name)) not in walked
-        )
+        inside = {name: os.path.realpath(Path(parent, name)) for name in sorted(folders) if not name.startswith(".")}
+        folders[:] = [name for name, real in inside.items() if real not in walked]
         for name in sorted(names):
             path = Path(parent) / name
             if path.suffix.lower() in SUFFIXES and not name.startswith("."):
