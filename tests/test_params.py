@@ -321,18 +321,27 @@ WRONG: list[tuple[str, Any, str]] = [
     (f"{NOISY}.train", "x", "train is not a block of keys; write them below it"),
     (f"{NOISY}.sample", [1], "sample is not a block of keys; write them below it"),
     (f"{NOISY}.train.degradation.steps", True, "degradation.steps is True, but it should be a valid integer"),
+    (f"{NOISY}.train.degradation.steps", 2**31, "degradation.steps is 2147483648, but it should be less than"),
+    ("budget.sample.images", 10**40, "but it should be less than or equal to 1000000000"),
+    ("budget.sample.images", "x" * 5000, "xxx', but it should be a valid integer"),
 ]
 
 
-@pytest.mark.parametrize(("key", "value", "said"), WRONG, ids=[f"{row[0]}={row[1]!r}" for row in WRONG])
+@pytest.mark.parametrize(("key", "value", "said"), WRONG, ids=[f"{row[0]}={row[1]!r:.40}" for row in WRONG])
 def test_a_wrong_value_is_named_with_what_is_allowed(key: str, value: Any, said: str, write: Write) -> None:
-    assert said in refusal(write((key, value)))
+    sentence = refusal(write((key, value)))
+    assert said in sentence
+    assert len(sentence) < 400
 
 
-@pytest.mark.parametrize("name", ["Ddpm", "a_b", "a--b", "-a", "a-", "a b", "a/b", ".."])
+@pytest.mark.parametrize("name", ["Ddpm", "a_b", "a--b", "-a", "a-", "a b", "a/b", "..", "a" * 101])
 def test_a_name_that_is_no_good_for_files_is_refused(name: str, write: Write) -> None:
     sentence = refusal(write(("variants", {name: loaded()["variants"]["noisy"]})))
     assert sentence.startswith(f"params.yaml: variants.{name} is not a name thaw can use for files")
+
+
+def test_a_number_that_is_too_long_to_be_read_is_refused(write: Write) -> None:
+    assert "more than 4300 digits" in refusal(write(text=f"{TEXT}\nmore: {'9' * 5000}\n"))
 
 
 # What does not go together, or does not exist

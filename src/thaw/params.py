@@ -6,6 +6,7 @@ names; `thaw.choices` checks them, because only the code of that thing knows the
 
 import difflib
 import re
+import reprlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -22,7 +23,12 @@ RENAMED = {"data.size": "data.pixels"}
 """Keys of earlier versions of thaw."""
 ESTIMATES = ("noise", "clean")
 """The targets whose best linear estimate preconditioning uses."""
-VARIANT_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+VARIANT_NAME = re.compile(r"(?!.{101})[a-z0-9]+(-[a-z0-9]+)*")
+"""Short enough for a file's name, with what stands before and after it."""
+MOST = 1_000_000_000
+"""Of anything that is counted; more is a slip of the hand, and would run out of memory instead of being refused."""
+Count = Annotated[int, Field(ge=1, le=MOST)]
+Seed = Annotated[int, Field(ge=0, lt=2**63)]
 
 Shape = tuple[int, int, int]
 """(C, H, W) of an image."""
@@ -60,7 +66,7 @@ class Data(Strict):
     channels: Literal[1, 3]
     half_range: Annotated[float, Field(gt=0)]
     validation_fraction: Annotated[float, Field(gt=0, lt=1)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
     @property
     def shape(self) -> Shape:
@@ -79,11 +85,11 @@ class Train(Strict):
     """Put the network inside the best linear estimate; the budget says so for Gaussian noise and these ESTIMATES."""
     weighting: Literal["uniform", "simple", "variational"] = "simple"
     """How the loss weighs the steps; the budget says so where it says whether to precondition."""
-    examples: Annotated[int, Field(ge=1)] | None = None
+    examples: Count | None = None
     """Train on so many of the training images only."""
-    trainings: Annotated[int, Field(ge=1)] | None = None
+    trainings: Count | None = None
     """Train so many of the budget's seeds only."""
-    longer: Annotated[int, Field(ge=2)] | None = None
+    longer: Annotated[Count, Field(ge=2)] | None = None
     """Train on so many times the budget's images."""
     learning_rate: Annotated[float, Field(gt=0)] | None = None
     """In place of the budget's, for a training that diverges with that."""
@@ -94,7 +100,7 @@ class Sample(Strict):
 
     sampler: Choice
     latent: Choice
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
 class Variant(Strict):
@@ -114,17 +120,17 @@ Fraction = Annotated[float, Field(gt=0, le=1)]
 class TrainBudget(Strict):
     """What training one network costs. Counts are of images, so that they do not depend on the batch size."""
 
-    images: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=1)]
+    images: Count
+    batch_size: Count
     optimizer: Literal["adam", "muon"]
     learning_rate: Annotated[float, Field(gt=0)]
     learning_rate_schedule: Literal["cosine", "constant"]
-    warmup_steps: Annotated[int, Field(ge=0)]
+    warmup_steps: Annotated[int, Field(ge=0, le=MOST)]
     final_learning_rate: Annotated[float, Field(ge=0, le=1)]
-    seeds: Annotated[list[Annotated[int, Field(ge=0)]], Field(min_length=1)]
+    seeds: Annotated[list[Seed], Field(min_length=1)]
     milestones: Annotated[list[Fraction], Field(min_length=1)]
-    validations: Annotated[int, Field(ge=1)]
-    validation_images: Annotated[int, Field(ge=2)]
+    validations: Count
+    validation_images: Annotated[Count, Field(ge=2)]
     preconditioned: bool = False
     weighting: Literal["uniform", "simple", "variational"] = "simple"
     network: dict[str, Any] = Field(default_factory=dict)
@@ -150,35 +156,35 @@ class SampleBudget(Strict):
     schedules differ by the sampler's error.
     """
 
-    images: Annotated[int, Field(ge=8)]
-    reconstructions: Annotated[int, Field(ge=2)]
-    severities: Annotated[int, Field(ge=2, multiple_of=2)]
-    severity_images: Annotated[int, Field(ge=2)]
-    milestone_images: Annotated[int, Field(ge=2)]
-    milestone_steps: Annotated[int, Field(ge=1)]
-    steps: Annotated[int, Field(ge=1)]
-    steps_with_schedule: Annotated[int, Field(ge=1)]
-    strip_steps: Annotated[int, Field(ge=1)]
+    images: Annotated[Count, Field(ge=8)]
+    reconstructions: Annotated[Count, Field(ge=2)]
+    severities: Annotated[Count, Field(ge=2, multiple_of=2)]
+    severity_images: Annotated[Count, Field(ge=2)]
+    milestone_images: Annotated[Count, Field(ge=2)]
+    milestone_steps: Count
+    steps: Count
+    steps_with_schedule: Count
+    strip_steps: Count
 
 
 class StudyBudget(Strict):
     """How many images a study draws for each of its conditions."""
 
-    images: Annotated[int, Field(ge=2)]
+    images: Annotated[Count, Field(ge=2)]
 
 
 class EvaluateBudget(Strict):
     """What measuring the samples costs."""
 
-    resamples: Annotated[int, Field(ge=20)]
+    resamples: Annotated[Count, Field(ge=20)]
 
 
 class ObjectiveBudget(Strict):
     """How many test images the training objective and the bound on the likelihood are measured on."""
 
-    test_images: Annotated[int, Field(ge=2)]
-    likelihood_images: Annotated[int, Field(ge=2)]
-    resamples: Annotated[int, Field(ge=20)]
+    test_images: Annotated[Count, Field(ge=2)]
+    likelihood_images: Annotated[Count, Field(ge=2)]
+    resamples: Annotated[Count, Field(ge=20)]
 
 
 class Budget(Strict):
@@ -195,16 +201,16 @@ class Budget(Strict):
 class Classifier(Strict):
     """Training of the feature network behind fid_classifier and class_preservation."""
 
-    epochs: Annotated[int, Field(ge=1)]
-    batch_size: Annotated[int, Field(ge=2)]
+    epochs: Count
+    batch_size: Annotated[Count, Field(ge=2)]
     learning_rate: Annotated[float, Field(gt=0)]
-    seed: Annotated[int, Field(ge=0)]
+    seed: Seed
 
 
 class Readers(Classifier):
     """Training of the ensemble behind `legible`: `count` networks, of seeds from `seed` on."""
 
-    count: Annotated[int, Field(ge=1)]
+    count: Count
     sure: Annotated[float, Field(gt=0.5, lt=1)]
     """The probability at which a reader takes an image for a digit."""
 
@@ -249,9 +255,9 @@ class Studies(Strict):
 class Normality(Strict):
     """The test of z_t against N(0, 1)."""
 
-    images: Annotated[int, Field(ge=1)]
-    draws: Annotated[int, Field(ge=1)]
-    points: Annotated[int, Field(ge=2)]
+    images: Count
+    draws: Count
+    points: Annotated[Count, Field(ge=2)]
     significance: Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -270,7 +276,7 @@ class Defaults(Strict):
 class Params(Strict):
     """All of params.yaml, with `defaults` merged into every variant."""
 
-    threads: Annotated[int, Field(ge=1)]
+    threads: Count
     data: Data
     budget: Budget
     defaults: Defaults
@@ -394,7 +400,7 @@ def read_params(path: Path = Path(PARAMS_FILE)) -> Params:
         if not VARIANT_NAME.fullmatch(name):
             raise ThawError(
                 f"{path.name}: variants.{name} is not a name thaw can use for files; "
-                "take lower-case letters and digits, with single hyphens between."
+                "take at most 100 lower-case letters and digits, with single hyphens between."
             )
         network = variant.train.network.name
         if network not in params.budget.train:
@@ -466,7 +472,7 @@ def _check_studies(path: Path, params: Params) -> None:
         if not VARIANT_NAME.fullmatch(key):
             raise ThawError(
                 f"{path.name}: studies has {key}, which is not a name thaw can use for files; "
-                "take lower-case letters and digits, with single hyphens between."
+                "take at most 100 lower-case letters and digits, with single hyphens between."
             )
     if twice := sorted(set(params.studies.trained) & set(params.studies.untrained)):
         raise ThawError(f"{path.name}: studies has {twice[0]} both in trained and in untrained; rename one of them.")
@@ -484,6 +490,8 @@ def read_yaml(path: Path) -> Any:
         ) from None
     except UnicodeDecodeError:
         raise ThawError(f"{path.name} is not text in UTF-8; save it in that encoding.") from None
+    except ValueError:  # Python reads no integer of more
+        raise ThawError(f"{path.name} has a number of more than 4300 digits; shorten it.") from None
     except YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f" line {mark.line + 1}" if mark else ""
@@ -555,7 +563,7 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     if first["type"] == "string_type" and "[key]" in key:
         return f"{key.removesuffix('.[key]')} is a key that YAML does not read as text; put it in quotes."
     value = first["input"]
-    shown = f" is {value!r}" if not isinstance(value, Mapping | list) else ""
+    shown = f" is {reprlib.repr(value)}" if not isinstance(value, Mapping | list) else ""
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     nearest = ""
     if first["type"] == "literal_error":

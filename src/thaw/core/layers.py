@@ -11,7 +11,9 @@ from torch import Tensor, nn
 from thaw.errors import ThawError
 from thaw.params import PARAMS_FILE, Shape
 
-Widths = Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=1)]
+Width = Annotated[int, Field(ge=1, le=4096)]
+"""The channels of a layer."""
+Widths = Annotated[list[Width], Field(min_length=1)]
 """The channels of a U-Net at each level, the first at the highest resolution."""
 Patch = Literal[1, 2, 4]
 """The stride of a network's first convolution."""

@@ -14,7 +14,7 @@ from thaw.data.idx import SHA256
 from thaw.data.torchvision_sets import PREFIX
 from thaw.diffusion.degradation import Latent, Mixture, Split, Steps
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE, Choice, Data, Shape, suggest
+from thaw.params import PARAMS_FILE, Choice, Count, Data, Shape, suggest
 from thaw.results.layout import find_root
 
 FITTED_IMAGES = 5000
@@ -85,7 +85,7 @@ class Morph(Mixture):
         *,
         generator: torch.Generator,
         images: Callable[[], Tensor],
-        sources: Annotated[int, Field(ge=1)] = 2,
+        sources: Count = 2,
     ) -> Latent:
         """The mean of several test images of the other data set (seed 001, section 2.4)."""
         drawn = self.draw_source(count * sources, generator, "test")
@@ -97,7 +97,7 @@ class Morph(Mixture):
         *,
         generator: torch.Generator,
         images: Callable[[], Tensor],
-        components: Annotated[Sequence[Annotated[int, Field(ge=1)]], Field(min_length=1)] = (1, 2, 5, 10),
+        components: Annotated[Sequence[Count], Field(min_length=1)] = (1, 2, 5, 10),
     ) -> Latent:
         """Draws from a Gaussian mixture fitted to the other data set's training images (the future work of seed 001).
 

@@ -16,7 +16,8 @@ from thaw.diffusion.schedules import alpha_bars, betas
 from thaw.errors import ThawError
 from thaw.params import PARAMS_FILE, Choice, Shape
 
-Steps = Annotated[int, Field(ge=1)]
+Steps = Annotated[int, Field(ge=1, le=10_000)]
+"""T: a matrix or a share is kept for each."""
 SMALLEST_ALPHA_BAR = 1e-30
 """Below it the square root leaves the range in which float32 keeps its precision when divided by."""
 Split = Literal["train", "test"]

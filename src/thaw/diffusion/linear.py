@@ -11,7 +11,7 @@ from torch import Tensor
 
 from thaw.diffusion.degradation import Degradation, Latent
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE, Shape
+from thaw.params import PARAMS_FILE, Count, Shape
 
 PRECISION = torch.finfo(torch.float32).eps
 FITTED_IMAGES = 20_000
@@ -71,7 +71,7 @@ class Linear(Degradation):
         generator: torch.Generator,
         images: Callable[[], Tensor],
         variance_kept: Annotated[float, Field(gt=0, le=1)] = 1.0,
-        clusters: Annotated[int, Field(ge=1)] = 1,
+        clusters: Count = 1,
     ) -> Latent:
         """Draws from Gaussians with mean and covariance of the degraded training images, one for each of `clusters`.
 

@@ -123,7 +123,7 @@ class AttentionUnet(nn.Module):
 
     def __init__(
         self, *, shape: Shape, key: str = "network", widths: Widths = [32, 64, 128], patch: Patch = 1,  # noqa: B006
-        blocks: Annotated[int, Field(ge=1)] = 2, attention_below: Annotated[int, Field(ge=0)] = 16,
+        blocks: Annotated[int, Field(ge=1, le=100)] = 2, attention_below: Annotated[int, Field(ge=0)] = 16,
     ) -> None:  # fmt: skip
         super().__init__()
         check_division(widths, patch, shape, key)

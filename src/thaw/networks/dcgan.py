@@ -6,14 +6,14 @@ discriminator needs none.
 """
 
 from itertools import pairwise
-from typing import Annotated, Literal
+from typing import Literal
 
 import torch
-from pydantic import Field
 from torch import Tensor, nn
 
+from thaw.core.layers import Width
 from thaw.errors import ThawError
-from thaw.params import PARAMS_FILE, Shape
+from thaw.params import PARAMS_FILE, Count, Shape
 
 SMALLEST, LARGEST = 4, 8
 """Pixels at the lowest resolution; DCGAN has 4."""
@@ -35,7 +35,7 @@ class Dcgan(nn.Module):
 
     def __init__(
         self, *, shape: Shape, key: str = "network",
-        latent: Annotated[int, Field(ge=1)] = 100, width: Annotated[int, Field(ge=1)] = 64,
+        latent: Count = 100, width: Width = 64,
         augmentation: Literal["none", "fixed", "adaptive"] = "none",
     ) -> None:  # fmt: skip
         super().__init__()

@@ -6,7 +6,7 @@ from typing import Annotated
 from pydantic import Field
 from torch import Tensor
 
-from thaw.params import Choice
+from thaw.params import Choice, Count
 from thaw.studies._base.measures import SHOWN
 from thaw.studies._base.study import Outcome, Row, Strip, Study
 
@@ -25,7 +25,7 @@ def blur_latents(
     study: Study,
     *,
     noise: Sequence[Annotated[float, Field(gt=0)]] = (0.002, 0.01),
-    clusters: Sequence[Annotated[int, Field(ge=1)]] = (1, 30),
+    clusters: Sequence[Count] = (1, 30),
 ) -> Outcome:
     """Samples by latent, by `noise` on the uniform ones, by the `clusters` of Gaussians, and from true z_T."""
     latents = {"level": Choice(name="level")}

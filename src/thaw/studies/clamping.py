@@ -1,11 +1,8 @@
 """What a clamp of the estimate of x to the data's range does to each sampler (Ho et al. 2020, section 3.2)."""
 
-from typing import Annotated
-
-from pydantic import Field
 from torch import Tensor
 
-from thaw.params import Choice
+from thaw.params import Choice, Count
 from thaw.studies._base.gaussian import normal_mixture
 from thaw.studies._base.study import Outcome, Row, Strip, Study
 
@@ -22,7 +19,7 @@ SAMPLERS = {
 SHOWN = 10
 
 
-def clamping(study: Study, *, steps: Annotated[int, Field(ge=1)] = 20) -> Outcome:
+def clamping(study: Study, *, steps: Count = 20) -> Outcome:
     """Score every sampler with and without the clamp in at most `steps` steps.
 
     Raises ThawError where the variant's source is not drawn from N(0, I).

@@ -14,6 +14,7 @@ from torch import Tensor
 from thaw.core.randomness import generator
 from thaw.diffusion.degradation import Latent, NormalMixture
 from thaw.diffusion.denoising import posterior_mean, subsequence
+from thaw.params import Count
 from thaw.samplers.ancestral import ancestral
 from thaw.studies._base.schedules import SCHEDULES, NoiseProcess
 from thaw.studies._base.study import Axes, Outcome, Row, Strip, Study
@@ -47,7 +48,7 @@ def exact_denoiser(
     *,
     schedules: Annotated[Mapping[str, NoiseProcess], Field(min_length=1)] = SCHEDULES,
     points: Annotated[int, Field(ge=2)] = 300,
-    steps: Sequence[Annotated[int, Field(ge=1)]] = (10, 20, 100),
+    steps: Sequence[Count] = (10, 20, 100),
     variance: Literal["lower", "upper"] = "lower",
 ) -> Outcome:
     """Sample with the posterior mean of `points` training images, per schedule.

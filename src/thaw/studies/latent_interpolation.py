@@ -7,7 +7,7 @@ from pydantic import Field
 from torch import Tensor
 
 from thaw.diffusion.degradation import Mixture, NormalMixture
-from thaw.params import Choice
+from thaw.params import Choice, Count
 from thaw.studies._base.measures import rms_distance
 from thaw.studies._base.study import Outcome, Row, Strip, Study
 
@@ -19,9 +19,7 @@ neighbours has in the sum, which would be 1 over their number if all were as far
 """
 
 
-def latent_interpolation(
-    study: Study, *, pairs: Annotated[int, Field(ge=1)] = 6, images: Annotated[int, Field(ge=3)] = 9
-) -> Outcome:
+def latent_interpolation(study: Study, *, pairs: Count = 6, images: Annotated[int, Field(ge=3)] = 9) -> Outcome:
     """Rows of `images` between `pairs` of latents, sampled with DDIM where the degradation is a mixture."""
     model = study.model()
     if isinstance(model.degradation, Mixture):

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from thaw.params import Choice
+from thaw.params import Choice, Count
 from thaw.studies._base.gaussian import normal_mixture
 from thaw.studies._base.study import Axes, Outcome, Row, Strip, Study
 
@@ -30,7 +30,7 @@ SHOWN = 8
 
 
 def sampling_steps(
-    study: Study, *, steps: Annotated[Sequence[Annotated[int, Field(ge=1)]], Field(min_length=1)] = (5, 10, 20, 40),
+    study: Study, *, steps: Annotated[Sequence[Count], Field(min_length=1)] = (5, 10, 20, 40),
     samplers: Annotated[Sequence[Name], Field(min_length=1)] = tuple(SAMPLERS),
 ) -> Outcome:  # fmt: skip
     """Score each of `samplers` at each number of `steps`, of which those above the variant's T count as T.

@@ -11,6 +11,7 @@ import torch
 from pydantic import Field
 from torch import Tensor
 
+from thaw.params import Count
 from thaw.studies._base.schedules import SCHEDULES, NoiseProcess
 from thaw.studies._base.study import Axes, Outcome, Row, Study
 
@@ -30,7 +31,7 @@ def trivial_losses(
     study: Study,
     *,
     schedules: Annotated[Mapping[str, NoiseProcess], Field(min_length=1)] = SCHEDULES,
-    images: Annotated[int, Field(ge=1)] = 5000,
+    images: Count = 5000,
 ) -> Outcome:
     """The losses per schedule, for the mean square of the pixels of so many training `images`.
 

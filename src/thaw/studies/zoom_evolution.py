@@ -1,12 +1,9 @@
 """Zoom: what the network predicts at every level, and how z changes while sampling (seed 002, figures 10 to 12)."""
 
-from typing import Annotated
-
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from thaw.params import Choice
+from thaw.params import Choice, Count
 from thaw.studies._base.measures import restoration_scores
 from thaw.studies._base.study import Outcome, Strip, Study
 
@@ -20,7 +17,7 @@ PREDICTED, SAMPLED = 3, 4
 """Test images and samples that are shown."""
 
 
-def zoom_evolution(study: Study, *, every: Annotated[int, Field(ge=1)] = 3) -> Outcome:
+def zoom_evolution(study: Study, *, every: Count = 3) -> Outcome:
     """Predictions from, and z while sampling at, the last level and every so many below it."""
     model = study.model()
     last = model.degradation.steps
