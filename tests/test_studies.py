@@ -24,7 +24,10 @@ BUILDERS = {
 }  # fmt: skip
 """The studies of other models than those that zoom."""
 FINE = {"fine": {"steps": 60, "schedule": {"name": "linear", "beta_min": 1e-3, "beta_max": 0.2}}}
-GIVEN = {"exact_denoiser": {"schedules": FINE, "points": 10, "steps": [2]}, "trivial_losses": {"schedules": FINE}}
+GIVEN: dict[str, Row] = {
+    "exact_denoiser": {"schedules": FINE, "points": 10, "steps": [2]}, "trivial_losses": {"schedules": FINE},
+    "blur_latents": {"clusters": [1, 2]},
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("shape", "labelled"), [(SHAPE, True), ((3, 16, 16), False)])
