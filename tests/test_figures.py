@@ -21,8 +21,9 @@ from thaw.diffusion.denoising import subsequence
 from thaw.evaluation.background import grey_levels
 from thaw.figures import animations, evaluation, process, sheet
 from thaw.figures.catalogue import STYLE
+from thaw.figures.families import short_titles
 from thaw.figures.network import network
-from thaw.figures.study import draw_comparison, draw_study
+from thaw.figures.study import draw_comparison, draw_study, schedule_steps
 from thaw.figures.tiles import Grid, grid_figure
 from thaw.files import write_csv
 from thaw.pages import show
@@ -319,3 +320,24 @@ def test_variants_are_set_side_by_side_as_far_as_they_were_measured(studied: Art
     assert PARAMS.title(second) not in written, "it has no samples"
     assert "FID∞ (classifier)" in written
     assert comparison.title in drawing.caption.lower() or comparison.title[1:] in drawing.caption
+
+
+def test_variants_of_several_profiles_are_drawn_together(studied: Artifacts, style: None) -> None:
+    """Sheets have as many images as their profile samples."""
+    key, comparison = next(iter(PARAMS.studies.compared.items()))
+    for count, variant in zip((8, 2), comparison.variants, strict=False):
+        write_sheet(studied.sheet(variant, "samples"), [np.zeros((count, 1, SIZE, SIZE), dtype=np.uint8)] * 2)
+    row = {"metric": "fid_infinite", "value": 9.0, "low": 7.0, "high": 12.0}
+    write_csv(studied.summary, [row | {"variant": variant} for variant in comparison.variants[:2]])
+    drawing = draw_comparison(studied, PARAMS, key)
+    assert {*short_titles(PARAMS, comparison.variants[:2]).values()} <= texts(drawing.figure)
+    for count, study in zip((8, 2), PARAMS.schedule_steps, strict=False):
+        write_sheet(studied.study(study) / "strips.png", [np.zeros((count, 1, SIZE, SIZE), dtype=np.uint8)] * 2)
+        write_csv(studied.study(study) / "curves.csv", [{"steps": 9, "fid_classifier": 5.0, "low": 4.0, "high": 6.0}])
+    drawing = schedule_steps(studied, PARAMS)
+    assert "the first 2 samples" in drawing.caption
+    for milestones in (9, 2):
+        sheet = [np.zeros((4, 1, SIZE, SIZE), dtype=np.uint8)] * milestones
+        write_sheet(studied.sheet("gan-dcgan", "milestones"), sheet)
+        moving = animations.animations(studied, PARAMS)["animation-gan"]
+        assert len(moving.frames) == min(milestones, 5)

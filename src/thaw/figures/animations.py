@@ -51,8 +51,9 @@ def _chain(artifacts: Artifacts, params: Params, kind: str, variant: str) -> Ani
 def _training(artifacts: Artifacts, params: Params, variant: str) -> Animation:
     """What a network draws from the same latents, a frame for each milestone of its training."""
     path = artifacts.sheet(variant, "milestones")
-    tiles = read_sheet(path, params.data.pixels)  # (milestones, images, H, W[, 3])
-    seen = milestone_images(params, variant)[: len(tiles)]
+    seen = milestone_images(params, variant)
+    tiles = read_sheet(path, params.data.pixels)[: len(seen)]  # (milestones, images, H, W[, 3])
+    seen = seen[: len(tiles)]  # a sheet of another profile has more of them, or fewer
     return Animation(
         _frames([row[: len(row) // 2 * 2].reshape(2, -1, *row.shape[1:]) for row in tiles],
                 [f"{images} images seen" for images in seen], []),

@@ -60,16 +60,15 @@ def schedule_steps(artifacts: Artifacts, params: Params) -> Drawing | None:
     }
     if not found:
         return None
-    titles, tiles, curves = [], [], {}
     called = short_titles(params, [block.variant for block in found.values()])
-    for key, block in found.items():
-        folder, title = artifacts.study(key), called[block.variant]
-        sheet = read_sheet(folder / "strips.png", params.data.pixels)  # a strip for each number of steps
-        tiles.append(np.concatenate([sheet[0][:EACH], sheet[-1][:EACH]]))
-        titles.append(title)
-        curves[title] = pd.read_csv(folder / "curves.csv")
-    columns = ["fewest steps", *[""] * (EACH - 1), "all steps", *[""] * (EACH - 1)]
-    figure, (below,) = _stacked(Grid(np.stack(tiles), titles, columns), [3.3])
+    titles = [called[block.variant] for block in found.values()]
+    # A strip for each number of steps; studies of another profile may have fewer images in it.
+    sheets = [read_sheet(artifacts.study(key) / "strips.png", params.data.pixels) for key in found]
+    each = min(EACH, *(sheet.shape[1] for sheet in sheets))
+    tiles = np.stack([np.concatenate([sheet[0][:each], sheet[-1][:each]]) for sheet in sheets])
+    curves = {title: pd.read_csv(artifacts.study(key) / "curves.csv") for title, key in zip(titles, found, strict=True)}
+    columns = ["fewest steps", *[""] * (each - 1), "all steps", *[""] * (each - 1)]
+    figure, (below,) = _stacked(Grid(tiles, titles, columns), [3.3])
     panel = below.subplots()
     for block, (title, table) in zip(found.values(), curves.items(), strict=True):
         of_variant = line(params, block.variant) | {"marker": "o", "markersize": 3, "label": title}
@@ -84,7 +83,7 @@ def schedule_steps(artifacts: Artifacts, params: Params) -> Drawing | None:
     ends = [f"{title} {table['fid_classifier'].iloc[-1]:.0f}" for title, table in curves.items()]
     return Drawing(
         figure,
-        f"The same networks sampled in few steps and in all of theirs: the first {EACH} samples at the fewest and at "
+        f"The same networks sampled in few steps and in all of theirs: the first {each} samples at the fewest and at "
         f"all steps, and the Fréchet distance, whose intervals are about {wide:.0f} wide. So few samples raise all.",
         f"Two blocks of images for each of {join(titles)}, and a line chart of the distance against the number of "
         f"steps. At all steps: {join(ends)}.",
@@ -142,9 +141,11 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
     present = [v for v in comparison.variants if v in measured and artifacts.sheet(v, "samples").exists()]
     if not present:
         return None
-    rows = [read_sheet(artifacts.sheet(variant, "samples"), params.data.pixels) for variant in present]
-    # The first samples of each sheet, whose rows hold fewer, side by side.
-    tiles = np.stack([np.concatenate(list(sheet[:2]))[:SHOWN] for sheet in rows])
+    sheets = [read_sheet(artifacts.sheet(variant, "samples"), params.data.pixels) for variant in present]
+    # The first samples of each sheet, whose rows hold fewer, side by side; of another profile it may have few.
+    rows = [np.concatenate(list(sheet[:2])) for sheet in sheets]
+    shown = min(SHOWN, *map(len, rows))
+    tiles = np.stack([row[:shown] for row in rows])
     titles = [*short_titles(params, present).values()]
     metrics = [metric for metric in COMPARED if metric in set(summary[summary["variant"].isin(present)]["metric"])]
     figure, (below,) = _stacked(Grid(tiles, titles), [1.0 + 0.27 * len(present)])
