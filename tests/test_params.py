@@ -323,6 +323,12 @@ WRONG: list[tuple[str, Any, str]] = [
     (f"{NOISY}.train.degradation.steps", True, "degradation.steps is True, but it should be a valid integer"),
     (f"{NOISY}.train.degradation.steps", 2**31, "degradation.steps is 2147483648, but it should be less than"),
     ("budget.sample.images", 10**40, "but it should be less than or equal to 1000000000"),
+    (
+        "titles",
+        {"noisy": "<script>alert(1)</script>"},
+        "alert(1)</script>', but it must do without '<'",
+    ),
+    ("studies.compared.t.title", "[x](javascript:alert(1))", "but it must do without '['; write it in plain words"),
     ("budget.sample.images", "x" * 5000, "xxx', but it should be a valid integer"),
 ]
 

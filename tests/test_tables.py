@@ -1,4 +1,7 @@
-from thaw.pages.tables import DIGIT, POINT, under_each_other
+import pypandoc
+from bs4 import BeautifulSoup
+
+from thaw.pages.tables import DIGIT, POINT, under_each_other, value
 
 
 def test_numbers_stand_with_their_points_under_each_other() -> None:
@@ -8,3 +11,10 @@ def test_numbers_stand_with_their_points_under_each_other() -> None:
         "2.11.0",
     ]  # fmt: skip
     assert under_each_other(["1", "20"]) == ["1", "20"]
+
+
+def test_what_an_artifact_holds_is_text() -> None:
+    evil = "<script>alert(1)</script> [x](javascript:alert(1)) `a` $z$"
+    page = BeautifulSoup(pypandoc.convert_text(value(evil), "html", "markdown"), "html.parser")
+    assert [tag.name for tag in page.find_all(True)] == ["p"]
+    assert page.get_text().split() == evil.split()

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, create_model, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -29,6 +29,17 @@ MOST = 1_000_000_000
 """Of anything that is counted; more is a slip of the hand, and would run out of memory instead of being refused."""
 Count = Annotated[int, Field(ge=1, le=MOST)]
 Seed = Annotated[int, Field(ge=0, lt=2**63)]
+
+
+def _plain(text: str) -> str:
+    """Refuse what Markdown, HTML or mathematics would take for more than text."""
+    if found := re.search(r"[^\w\s.,:;()/+±×=%&'’!?–—-]|[\n_]", text):
+        raise ValueError(f"must do without {found[0]!r}; write it in plain words")
+    return text
+
+
+Title = Annotated[str, Field(min_length=1, max_length=100), AfterValidator(_plain)]
+"""Plain words, for the report to set as text."""
 
 Shape = tuple[int, int, int]
 """(C, H, W) of an image."""
@@ -238,7 +249,7 @@ class Comparison(Strict):
     beside that, as the report then says.
     """
 
-    title: str
+    title: Title
     about: Annotated[list[str], Field(min_length=1)]
     confounds: list[str] = []
     variants: Annotated[list[str], Field(min_length=2)]
@@ -281,7 +292,7 @@ class Params(Strict):
     budget: Budget
     defaults: Defaults
     variants: Annotated[dict[str, Variant], Field(min_length=1)]
-    titles: dict[str, str] = Field(default_factory=dict)
+    titles: dict[str, Title] = Field(default_factory=dict)
     """What the report calls the variants; one without a title goes by its name."""
     normality: Normality
     evaluation: Evaluation

@@ -302,7 +302,8 @@ def _study_table(key: str) -> None:
     classes = [name for name in found[0] if name.removeprefix("class_").isdigit()]
     shown = [name for name in found[0] if name not in classes]
     rows = [[value(row[name]) for name in shown] for row in found]
-    header = [METRICS[name].title if name in METRICS else COLUMNS.get(name, name.replace("_", " ")) for name in shown]
+    called = {name: metric.title for name, metric in METRICS.items()} | COLUMNS
+    header = [called.get(name, value(name.replace("_", " "))) for name in shown]
     if classes:
         header.append("commonest class")
         for cells, row in zip(rows, found, strict=True):

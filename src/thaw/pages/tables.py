@@ -15,6 +15,7 @@ MOST_SOURCES = 3
 """How many files a line on provenance lists before it names their folders alone."""
 NUMBER = re.compile(r"(\W*\d+)(\.\d+)?(?![\d.e])")
 """What stands before the point of a number, signs and the stars of bold type too, and its decimals."""
+MARKUP = re.compile(r"([\\`*\[\]<>$])")
 POINT, DIGIT = "\u2008", "\u2007"
 """Spaces as wide as a point and as a digit."""
 
@@ -102,11 +103,11 @@ def best_cell(measurement: Measurement | None, best: Measurement | None = None) 
 
 
 def value(found: str) -> str:
-    """A cell of a table that thaw wrote, numbers in three digits; a dash where there is nothing."""
+    """A cell of a table that thaw wrote, as text, numbers in three digits; a dash where there is nothing."""
     try:
         number = float(found)
     except ValueError:
-        return found or "–"
+        return MARKUP.sub(r"\\\1", found) or "–"
     return f"{number:.0f}" if number.is_integer() else f"{number:.3g}"
 
 
