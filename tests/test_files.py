@@ -1,13 +1,21 @@
+import errno
 import json
 import math
+import os
+import resource
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from thaw.core.sheets import write_sheet
+from thaw.core.tensors import write_tensors
 from thaw.errors import ThawError
 from thaw.files import read_csv, replacing, write_csv, write_json
 
@@ -83,6 +91,40 @@ def test_a_block_that_writes_nothing_is_an_error_and_keeps_the_old_file(tmp_path
 
 
 # JSON
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: write_json(path, {"a": "x" * 9000}),
+        lambda path: write_tensors(path, {"a": torch.zeros(9000)}),
+        lambda path: write_sheet(path, [np.random.default_rng(0).integers(0, 256, (9, 1, 60, 60), dtype=np.uint8)]),
+    ],
+)
+def test_a_file_that_cannot_grow_is_told_in_a_sentence(tmp_path: Path, write: Callable[[Path], None]) -> None:
+    path = tmp_path / "file.png"
+    path.write_text("old")
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(ThawError, match=r"file\.png cannot be written \(File too large\); allow larger files"):
+            write(path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert path.read_text() == "old"
+    assert names(tmp_path) == ["file.png"]
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_place_that_cannot_be_written_is_told_in_a_sentence(
+    tmp_path: Path, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> str:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(tempfile, "mkdtemp", refuse)
+    with pytest.raises(ThawError, match=f"file cannot be written .{os.strerror(number)}.; .* nothing was changed"):
+        write_json(tmp_path / "file", {})
 
 
 def test_json_keeps_every_bit_of_a_float_and_ends_its_last_line(tmp_path: Path) -> None:

@@ -2,8 +2,10 @@
 
 import contextlib
 import csv
+import errno
 import json
 import math
+import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,24 +14,39 @@ from typing import Any
 
 from thaw.errors import ThawError
 
+ROOM = "make room there"
+UNWRITABLE = {
+    errno.ENOSPC: ROOM, errno.EDQUOT: ROOM, errno.EFBIG: "allow larger files (ulimit -f)",
+    errno.EROFS: "work on a copy that can be written", errno.EACCES: "allow writing there",
+    errno.EPERM: "allow writing there",
+}  # fmt: skip
+"""Why a file cannot be written, and what the user can do about it."""
+
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, and rename it to `path` when the block ends without an error.
 
     The block may create a file or a folder there. A reader never sees a part of it. A killed process may leave a hidden
-    folder `.NAME.*.tmp` behind, which git and DVC ignore.
+    folder `.NAME.*.tmp` behind, which git and DVC ignore. Raises ThawError where the disk is full or not to be written.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
-    temporary = holder / path.name
+    holder = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        temporary = holder / path.name
         yield temporary
         if temporary.is_dir() and path.is_dir():
             path.replace(holder / "replaced")
         temporary.replace(path)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        why, remedy = os.strerror(error.errno), UNWRITABLE[error.errno]
+        raise ThawError(f"{path} cannot be written ({why}); {remedy}, and call again: nothing was changed.") from None
     finally:
-        shutil.rmtree(holder, ignore_errors=True)
+        if holder:
+            shutil.rmtree(holder, ignore_errors=True)
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:

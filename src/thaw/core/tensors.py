@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors import safe_open
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from thaw.files import replacing
@@ -18,8 +18,9 @@ def write_tensors(path: Path, tensors: dict[str, Tensor], header: dict[str, Any]
     curve has its columns.
     """
     metadata = {"thaw": json.dumps(dict(sorted((header or {}).items())))}
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, metadata)
     with replacing(path) as temporary:
-        save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary, metadata)
+        temporary.write_bytes(content)
 
 
 def read_tensors(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
