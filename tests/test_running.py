@@ -234,6 +234,23 @@ def test_repro_brings_what_changed_up_to_date(project: Project) -> None:
     assert (project.models(B) / "w").exists()
 
 
+def test_a_second_call_says_who_is_at_work(project: Project) -> None:
+    holds = "import fcntl, os, sys, time; file = open(sys.argv[1], 'w'); fcntl.flock(file, fcntl.LOCK_EX); "
+    holds += "print(os.getpid(), file=file, end='', flush=True); print(flush=True); time.sleep(60)"
+    project.kept("").mkdir(exist_ok=True)
+    command = [sys.executable, "-c", holds, str(project.kept("working"))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout
+            assert other.stdout.readline()
+            for call in (lambda: repro(project), lambda: report(project, lambda _: True)):
+                with pytest.raises(ThawError, match=f"process {other.pid} is already bringing results up to date"):
+                    call()
+        finally:
+            other.kill()
+    report(project, lambda _: True)
+
+
 def test_repro_finishes_what_does_not_need_what_failed(project: Project) -> None:
     project.edit("dvc.yaml", "mkdir -p models", f"test ${{key}} != {A} && mkdir -p models")
     project.edit("src/train.py", "1", "2")

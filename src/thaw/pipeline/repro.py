@@ -1,7 +1,9 @@
 """Bringing results up to date: what `thaw repro` and `thaw report` do."""
 
+import contextlib
+import fcntl
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from thaw.errors import ThawError
 from thaw.params import read_params
@@ -22,8 +24,9 @@ def repro(artifacts: Artifacts, jobs: int | None = None, *, targets: Sequence[st
     of threads, so `jobs` does not change a byte of any result. Raises ThawError that names every variant and study that
     failed, with its reason; the others are finished nevertheless.
     """
-    plan = Plan.of(Status.read(artifacts), targets, whole=True, force=force)
-    _carry_out(artifacts, plan, jobs, ["--force", "--no-run-cache"] if force else [])
+    with _alone(artifacts):
+        plan = Plan.of(Status.read(artifacts), targets, whole=True, force=force)
+        _carry_out(artifacts, plan, jobs, ["--force", "--no-run-cache"] if force else [])
 
 
 def report(artifacts: Artifacts, confirm: Callable[[str], bool], jobs: int | None = None,
@@ -32,6 +35,31 @@ def report(artifacts: Artifacts, confirm: Callable[[str], bool], jobs: int | Non
 
     `confirm` is asked before work that only brings back what this machine lacks. Raises ThawError where it declines.
     """
+    with _alone(artifacts):
+        _report(artifacts, confirm, jobs, targets)
+
+
+@contextlib.contextmanager
+def _alone(artifacts: Artifacts) -> Iterator[None]:
+    """Work on the project while nobody else does; raise ThawError, naming the other process, where another one is."""
+    path = artifacts.kept("working")
+    path.parent.mkdir(exist_ok=True)
+    with path.open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise ThawError(
+                f"process {file.read() or 'of another call'} is already bringing results up to date here; call again "
+                "when it has ended, or watch its logs in .thaw/logs/."
+            ) from None
+        file.truncate(0)
+        file.write(str(os.getpid()))
+        file.flush()
+        yield
+
+
+def _report(artifacts: Artifacts, confirm: Callable[[str], bool], jobs: int | None, targets: Sequence[str]) -> None:
     plan = Plan.of(Status.read(artifacts), targets, pages=True)
     for subject, stages in plan.by_subject.items():
         again = [stage for stage in stages if stage.name in plan.repeated]
