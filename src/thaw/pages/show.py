@@ -21,7 +21,7 @@ from thaw.pages.tables import best_cell, describe, provenance, table, value, war
 from thaw.params import Choice, Comparison, VariantStudy
 from thaw.pipeline.why import in_words, parameters_since
 from thaw.results.measurements import pictures, results
-from thaw.results.wording import code, join, many, percent, shown
+from thaw.results.wording import code, join, many, percent, shown, some
 
 __all__ = [
     "adversarial", "animation", "audit", "budgets", "claims", "classifier_sentence", "cold_against_noise",
@@ -142,11 +142,11 @@ def missing() -> None:
     """Print a warning that names the variants and studies without results, or whose results are out of date."""
     found = results()
     if names := found.missing():
-        missed = f"`params.yaml` asks for {join(code(names))}, of which there are none: `make report` makes them."
+        missed = f"`params.yaml` asks for {some(code(names))}, of which there are none: `make report` makes them."
         warning("Results are missing", missed)
     asked = (*found.params.variants, *found.params.studies.trained, *found.params.studies.untrained)
     if old := [name for name in asked if parameters_since(found.artifacts, name)]:
-        changed = f"{join(code(old))} ran with other parameters than `params.yaml` has now. {RENEW}"
+        changed = f"{some(code(old))} ran with other parameters than `params.yaml` has now. {RENEW}"
         warning("Results are out of date", changed)
 
 
