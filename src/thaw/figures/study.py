@@ -23,6 +23,7 @@ SHOWN = 12
 """Samples of each variant of a comparison."""
 EACH = 7
 """Samples at the fewest and at all steps, where the schedules are shown by their steps."""
+DRAWN = ("study.json", "curves.csv", "strips.png")
 FEW = 5
 """Strips of a study that leave room for larger pictures."""
 CURVES = 2.3
@@ -49,7 +50,7 @@ def draw_study(artifacts: Artifacts, params: Params, key: str) -> Drawing | None
         panels = bands.pop(0).subplots(1, len(found["axes"]["y"]), squeeze=False)[0]
         _curves(panels, pd.read_csv(folder / "curves.csv"), found["axes"])
         parts.append(f"line charts of {join(list(found['axes']['y'].values()))}")
-    drawn = [path for path in sorted(folder.iterdir()) if path.name != "table.csv"]
+    drawn = [folder / name for name in DRAWN if (folder / name).exists()]
     return Drawing(figure, found["caption"], f"Study {key}: {'; '.join(parts)}.", drawn)
 
 

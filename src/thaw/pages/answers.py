@@ -181,7 +181,7 @@ ASKED = {
     "sampling_steps": Asked("Sampling", "How many steps does {model} need?", steps),
     "clamping": Asked("Sampling", "Does it help to clamp the estimate? ({model})", clamping),
     "cold_samplers": Asked("Sampling", "Which cold sampler draws best with {model}?", ranked),
-    "terminal_mismatch": Asked("Sampling", "What does it cost {model} to start from noise where z_T is none?", ranked),
+    "terminal_mismatch": Asked("Sampling", "What does it cost {model} to start from pure noise?", ranked),
     "zoom_sampling": Asked("Latents", "Where should zoom start from?", ranked),
     "blur_latents": Asked("Latents", "Where should blur start from?", ranked),
     "morph_latents": Asked("Latents", "Where can new latents for morph come from?", ranked),

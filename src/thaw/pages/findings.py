@@ -181,12 +181,12 @@ def budget(results: Results) -> str:
     params = results.params
     epochs = _per_network(results)
     runs = [_run(results, variant) for variant in params.variants]
-    minutes = sum(run[stage]["seconds"] for run in runs for stage in ("train", "sample", "evaluate") if stage in run)
+    seconds = sum(run[stage]["seconds"] for run in runs for stage in ("train", "sample", "evaluate") if stage in run)
     trainings = sum(len(params.train_budget(variant).seeds) for variant in params.variants)
     text = f"{many(trainings, 'training')} of {many(len(params.variants), 'variant')}: {join(epochs)}"
     steps = sorted({params.sampling_steps(variant) for variant in results.variants} - {1})
     text += f"; sampled in at most {steps[-1]} steps, {params.budget.sample.images} images a training" if steps else ""
-    return text + (f"; {minutes / 3600:.1f} hours of one processor core in all." if minutes else ".")
+    return text + (f"; {seconds / 3600:.1f} hours of one processor core in all." if seconds else ".")
 
 
 def limits(results: Results) -> list[str]:

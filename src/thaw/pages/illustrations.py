@@ -12,17 +12,27 @@ from thaw.pages.tables import placeholder, provenance
 from thaw.results.measurements import results
 
 SYMBOLS = {"z": "z", "ᾱ": r"\bar\alpha"}
+COLUMNS = {
+    "alpha_bar": "$\\bar\\alpha_t$", "alpha_bar_T": "$\\bar\\alpha_T$", "best_multiple": "best multiple of $z_t$",
+    "dispersion": "dispersion of hits", "distance": "distance (RMS)", "from_naive": "from naive (RMS)",
+    "high": "to", "hit": "points hit", "hit_expected": "points hit, expected", "hit_T": "points hit, all steps",
+    "largest_share": "largest step", "low": "from", "off_data": "off the data", "off_data_T": "off the data, all steps",
+    "outside": "outside the range", "spatial_rms": "spatial RMS", "z_t": "$z_t$", "zero": "0",
+}  # fmt: skip
+"""What the columns of studies' tables are called, in their captions too."""
 MADE_BY = "`make report` makes what it is drawn from."
 
 
-def typeset(caption: str) -> str:
-    """A caption with its formulas as mathematics, and metrics by the names that tables have."""
+def typeset(text: str) -> str:
+    """A text with its formulas as mathematics, and metrics and columns by the names that tables have."""
 
     def spelled(found: re.Match[str]) -> str:
         key, symbol, index = found.groups()
-        return METRICS[key].name if key in METRICS else f"${SYMBOLS[symbol]}_{index}$" if symbol else found[0]
+        if symbol:
+            return f"${SYMBOLS[symbol]}_{index}$"
+        return METRICS[key].name if key in METRICS else COLUMNS.get(key, found[0])
 
-    return re.sub(r"(?<![$\w])(?:([a-z]+_\w{2,})|([zᾱ])_([tT]))(?![$\w])", spelled, caption)
+    return re.sub(r"(?<![$\w])`?(?:([a-z]+_\w+)|([zᾱ])_([tT]))`?(?![$\w])", spelled, text)
 
 
 def figure(name: str) -> None:

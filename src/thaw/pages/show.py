@@ -16,12 +16,12 @@ from thaw.pages import findings as find
 from thaw.pages.appendix import costs, environment, epoch_times, parameters, word_count
 from thaw.pages.claims import decided, tally
 from thaw.pages.evidence import audit, few_images_note, published_numbers, study_floor
-from thaw.pages.illustrations import animation, figure
+from thaw.pages.illustrations import COLUMNS, animation, figure, typeset
 from thaw.pages.tables import best_cell, describe, provenance, table, value, warning
 from thaw.params import Choice, Comparison, VariantStudy
 from thaw.pipeline.why import in_words, parameters_since
 from thaw.results.measurements import pictures, results
-from thaw.results.wording import code, join, many, percent, shown, some
+from thaw.results.wording import code, many, percent, shown, some
 
 __all__ = [
     "adversarial", "animation", "audit", "budgets", "claims", "classifier_sentence", "cold_against_noise",
@@ -35,14 +35,6 @@ __all__ = [
 
 ONE_SIDED = ("precision", "density", "unique_fraction", "bits_per_dim")
 """The metrics whose best value a model can have that is not good."""
-COLUMNS = {
-    "alpha_bar": "$\\bar\\alpha_t$", "alpha_bar_T": "$\\bar\\alpha_T$", "best_multiple": "best multiple of $z_t$",
-    "dispersion": "dispersion of hits", "distance": "distance (RMS)", "from_naive": "from naive (RMS)",
-    "high": "to", "hit": "points hit", "hit_expected": "points hit, expected", "hit_T": "points hit, all steps",
-    "largest_share": "largest step", "low": "from", "off_data": "off the data", "off_data_T": "off the data, all steps",
-    "outside": "outside the range", "spatial_rms": "spatial RMS", "z_t": "$z_t$", "zero": "0",
-}  # fmt: skip
-"""What the columns of studies' tables are called."""
 RENEW = "`make report` brings them up to date."
 UNIQUENESS = {
     "distinct": "like no other at 8 bits",
@@ -259,7 +251,7 @@ def _study(key: str, block: Choice | VariantStudy | Comparison) -> None:
     print(f"### {answers.question(found, key)} {{#sec-study-{key}}}\n")
     _warn_if_outdated(key)
     if answer := answers.answer(found, key):
-        print(f"{answer}\n")
+        print(f"{typeset(answer)}\n")
     figure(f"study-{key}")
     print('::: {.content-visible when-format="html"}\n')  # on paper the answer and the figure say it
     if isinstance(block, Comparison):
@@ -301,7 +293,7 @@ def _study_table(key: str) -> None:
         return
     classes = [name for name in found[0] if name.removeprefix("class_").isdigit()]
     shown = [name for name in found[0] if name not in classes]
-    rows = [[value(row[name]) for name in shown] for row in found]
+    rows = [[typeset(value(row[name])) for name in shown] for row in found]
     called = {name: metric.title for name, metric in METRICS.items()} | COLUMNS
     header = [called.get(name, value(name.replace("_", " "))) for name in shown]
     if classes:
