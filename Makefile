@@ -57,9 +57,11 @@ env: ## Build .venv from the lock file, and try again to install Quarto where th
 	@$(environment) quarto
 	@echo "The environment is ready: . .venv/bin/activate"
 
-hooks: ## Install the git hooks of .pre-commit-config.yaml
+hooks: ## Install the git hooks of .pre-commit-config.yaml, and the merge driver of dvc.lock
 	@$(environment) dev
 	@.venv/bin/pre-commit install
+	@git config merge.dvc-lock.name "dvc.lock, stage by stage"
+	@git config merge.dvc-lock.driver ".venv/bin/thaw merge-lock %O %A %B"
 
 lock: ## Bring both lock files up to date with pyproject.toml
 	@$(environment) uv

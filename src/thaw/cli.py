@@ -232,6 +232,15 @@ def profile(name: Annotated[str, typer.Argument(help="smoke, quick, standard or 
     print(f"params.yaml now has the budget of profiles/{name}.yaml.")
 
 
+@app.command(hidden=True)
+def merge_lock(base: Path, ours: Path, theirs: Path) -> None:
+    """Merge dvc.lock stage by stage, as git's merge driver."""
+    from thaw.pipeline.merge import merge_lock as merge
+
+    if left_out := merge(base, ours, theirs):
+        print(f"dvc.lock: both sides changed {', '.join(left_out)}, which `thaw repro` runs again.", file=sys.stderr)
+
+
 def main() -> None:
     """Run the command line; what the user can mend is said in one sentence, with exit status 2."""
     try:
