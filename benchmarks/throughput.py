@@ -2,7 +2,8 @@
 
 The cnn is set against what a notebook has: the same layers with nn.LayerNorm, eager, float32, NCHW, batch 128. Every
 other row is the training of params.yaml, as it is and with one thing in its plain form: the depthwise convolution and
-the normalisation that torch has, fused attention, and an Adam that is not fused. Both get the same number of threads.
+the normalisation that torch has, fused attention, and an Adam that is not fused. The last rows set Adam against Muon,
+whose steps are slower and worth more. Both get the same number of threads.
 The two are timed in turns, so that a machine whose speed drifts drifts for both; the medians of the ratios are printed.
 """
 
@@ -24,6 +25,7 @@ from thaw.diffusion.objectives import Noise, losses
 from thaw.networks import attention_unet
 from thaw.params import Choice, read_params
 from thaw.results.layout import Artifacts, find_root
+from thaw.training.muon import optimizers
 from thaw.variant import build_network
 
 PARAMS = read_params(Artifacts(find_root()).params)
@@ -71,9 +73,13 @@ def plainly(network: nn.Module, kind: type[nn.Module], forward: Callable[..., Te
     return network
 
 
-def training_step(network: nn.Module, batch: int, *, accelerated: bool = True, fused: bool = True) -> Step:
+def training_step(
+    network: nn.Module, batch: int, *, accelerated: bool = True, fused: bool = True, optimizer: str = "adam"
+) -> Step:
     """One step of training: through Accelerate as thaw trains, or plain."""
-    optimizer = torch.optim.Adam(network.parameters(), 2e-4, fused=fused)
+    updates = optimizers(network, optimizer, 2e-4)
+    if not fused:
+        updates = {"adam": torch.optim.Adam(network.parameters(), 2e-4)}
     target = Noise(DEGRADATION)
     backward: Callable[[Tensor], None] = torch.Tensor.backward
     if accelerated:
@@ -84,9 +90,11 @@ def training_step(network: nn.Module, batch: int, *, accelerated: bool = True, f
     def step() -> None:
         t = torch.randint(1, DEGRADATION.steps + 1, (batch,))
         loss = losses(network, DEGRADATION, target, x, t, torch.randn_like(x)).mean()
-        optimizer.zero_grad()
+        for update in updates.values():
+            update.zero_grad()
         backward(loss)
-        optimizer.step()
+        for update in updates.values():
+            update.step()
 
     return step
 
@@ -157,6 +165,9 @@ def main() -> None:
     for variant, name, plain in parts:
         network = PARAMS.variant(variant).train.network.name
         rows.append((f"{network}, {name}", PARAMS.train_budget(variant).batch_size, plain, as_it_is(variant)))
+    for variant in (CNN, UNET):
+        network, size = PARAMS.variant(variant).train.network.name, PARAMS.train_budget(variant).batch_size
+        rows.append((f"{network}, Muon against Adam", size, as_it_is(variant), as_it_is(variant, optimizer="muon")))
 
     precision = "bf16" if bf16_is_fast(torch.device("cpu")) else "fp32 (no fast bf16 here)"
     print(f"{chosen.threads} threads, thaw in {precision}; images/s")
