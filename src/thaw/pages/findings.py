@@ -214,9 +214,7 @@ def conclusion(results: Results) -> str:
     if not ranked:
         return "Nothing has been measured yet, so there is nothing to conclude."
     best, parts = ranked[0], []
-    train = results.params.variant(best.variant).train
-    what = "an adversarial network" if train.target == "adversarial" else f"{train.degradation.name.replace('_', ' ')}"
-    parts.append(f"To draw digits with a budget like this one, take {best.named}: {what}, by `{train.network.name}`.")
+    parts.append(f"To draw digits with a budget like this one, take {of(best)}.")
     effects = [_spread(chosen(results, network="cnn", degradation="gaussian_noise"), "schedule")]
     linear = [m for m in chosen(results, degradation="gaussian_noise") if _schedule(results, m) == "linear"]
     effects.append(_spread(linear, "network"))
@@ -248,7 +246,7 @@ def _per_network(results: Results) -> list[str]:
     found = []
     for name in used:
         seen = results.params.budget.train[name].images
-        found.append(f"{seen / 1000:g} 000 images {f'({seen / images:.2g} epochs) ' if images else ''}a `{name}`")
+        found.append(f"{seen / 1000:g} 000 images {f'({seen / images:.2g} epochs) ' if images else ''}for each `{name}`")
     return found
 
 
