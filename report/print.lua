@@ -2,6 +2,7 @@
 -- type lets fit is set in several parts. A grid of samples leaves room for the table above it.
 
 local ROOM = 453 -- width of the text in points
+local DOTS = 170 -- to an inch, of the pictures
 local LARGEST, SMALLEST = 8.5, 7.5 -- of the type in tables, in points
 local LETTER = 0.56 -- width of a letter, as a share of the size of the type
 local GAP = 6 -- between columns, in points
@@ -111,15 +112,15 @@ local function quiet(div)
   end
 end
 
--- Charts are as wide as the text, for the sake of their letters, if a page is high enough; of grids wider than high two
--- fit on a page, and beside any other picture there is room for a table.
+-- Charts are as wide as the text, for the sake of their letters, if a page is high enough, and pictures as wide as they
+-- were drawn; of grids wider than high two fit on a page, and beside any other picture there is room for a table.
 local function smaller(image)
   local _, picture = pandoc.mediabag.fetch(image.src)
   local size = pandoc.image.size(picture)
   local shape = size.width / size.height
   local grid = shape > 1 and not image.src:find("figures/study-", 1, true)
   local highest = image.classes:includes("chart") and 600 or grid and 272 or 425
-  local widest = image.src:find("figures/samples-", 1, true) and 0.6 or 1
+  local widest = image.classes:includes("chart") and 1 or math.min(1, size.width / DOTS * 72 / ROOM)
   image.attributes.width = string.format("%.0f%%", 100 * math.min(widest, shape * highest / ROOM))
   return image
 end

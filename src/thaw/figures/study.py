@@ -1,7 +1,7 @@
 """The figures of the studies: pictures and curves as a study left them; variants side by side."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -28,6 +28,10 @@ FEW = 5
 """Strips of a study that leave room for larger pictures."""
 CURVES = 2.3
 """The height of a band of charts, in inches."""
+LONG = 12
+"""Letters of a name that leave no room for a second one beside a grid."""
+NARROWEST, SHORTEST = 2.2, 1.05
+"""A chart beside pictures, in inches, its share of labels and legend included."""
 COMPARED = ("fid_infinite", "legible", "class_preservation_matched", "rmse_matched", "ssim_matched")
 
 
@@ -41,14 +45,14 @@ def draw_study(artifacts: Artifacts, params: Params, key: str) -> Drawing | None
     largest = 2 if len(labels) > FEW else 3  # so that most studies have two to a page
     strips = read_sheet(folder / "strips.png", params.data.pixels) if labels else None
     grid = None if strips is None else Grid(strips, labels, found["columns"], largest=largest)
-    heights = [CURVES] if found["axes"] else []
-    if not grid and not heights:
+    if grid and not found["axes"]:
+        figure = grid_figure(grid)
+    elif found["axes"]:
+        figure = _with_curves(grid, pd.read_csv(folder / "curves.csv"), found["axes"])
+    else:
         return None
-    figure, bands = _stacked(grid, heights)
     parts = [f"rows of pictures labelled {join(labels)}"] if labels else []
     if found["axes"]:
-        panels = bands.pop(0).subplots(1, len(found["axes"]["y"]), squeeze=False)[0]
-        _curves(panels, pd.read_csv(folder / "curves.csv"), found["axes"])
         parts.append(f"line charts of {join(list(found['axes']['y'].values()))}")
     drawn = [folder / name for name in DRAWN if (folder / name).exists()]
     return Drawing(figure, found["caption"], f"Study {key}: {'; '.join(parts)}.", drawn)
@@ -69,7 +73,7 @@ def schedule_steps(artifacts: Artifacts, params: Params) -> Drawing | None:
     tiles = np.stack([np.concatenate([sheet[0][:each], sheet[-1][:each]]) for sheet in sheets])
     curves = {title: pd.read_csv(artifacts.study(key) / "curves.csv") for title, key in zip(titles, found, strict=True)}
     columns = ["fewest steps", *[""] * (each - 1), "all steps", *[""] * (each - 1)]
-    figure, (below,) = _stacked(Grid(tiles, titles, columns), [3.3])
+    figure, below = _above(Grid(tiles, titles, columns), 3.3)
     panel = below.subplots()
     for block, (title, table) in zip(found.values(), curves.items(), strict=True):
         of_variant = line(params, block.variant) | {"marker": "o", "markersize": 3, "label": title}
@@ -92,20 +96,33 @@ def schedule_steps(artifacts: Artifacts, params: Params) -> Drawing | None:
     )
 
 
-def _stacked(grid: Grid | None, heights: Sequence[float]) -> tuple[Figure, list[SubFigure]]:
-    """A figure with a grid of tiles, if there is one, and below it a band of each of the given heights in inches."""
-    if grid is not None and not heights:
-        return grid_figure(grid), []
-    dpi = plt.rcParams["figure.dpi"]
-    above = [grid.size[1] / dpi] if grid else []
-    figure = plt.figure(figsize=(WIDTH, sum(above) + sum(heights)))
-    if grid:
+def _above(grid: Grid, height: float) -> tuple[Figure, SubFigure]:
+    """A figure with a grid of tiles, and the band below it, so many inches high."""
+    above = grid.size[1] / plt.rcParams["figure.dpi"]
+    figure = plt.figure(figsize=(WIDTH, above + height))
+    draw_grid(figure, grid)
+    return figure, figure.subfigures(2, 1, height_ratios=[above, height], squeeze=False)[1, 0]
+
+
+def _with_curves(grid: Grid | None, curves: pd.DataFrame, axes: Mapping[str, Any]) -> Figure:
+    """A figure of curves, below a grid of tiles or, where there is room, beside it."""
+    count = len(axes["y"])
+    wide, high = (side / plt.rcParams["figure.dpi"] for side in grid.size) if grid else (0, 0)
+    if grid and WIDTH - wide >= NARROWEST and high >= SHORTEST * count:
+        figure = plt.figure(figsize=(WIDTH, high))
         draw_grid(figure, grid)
-    bands = figure.subfigures(len(above) + len(heights), 1, height_ratios=[*above, *heights], squeeze=False)[:, 0]
-    return figure, list(bands[len(above) :])
+        beside = figure.subfigures(1, 2, width_ratios=[wide, WIDTH - wide], squeeze=False)[0, 1]
+        panels = beside.subplots(count, 1, squeeze=False, sharex=True)[:, 0]
+        _curves(panels, curves, axes, 2 if max(map(len, curves[axes["series"]])) < LONG else 1)
+        for panel in panels[:-1]:
+            panel.set_xlabel("")
+        return figure
+    figure, band = _above(grid, CURVES) if grid else (fig := plt.figure(figsize=(WIDTH, CURVES)), fig)
+    _curves(band.subplots(1, count, squeeze=False)[0], curves, axes, 4)
+    return figure
 
 
-def _curves(panels: np.ndarray, curves: pd.DataFrame, axes: Mapping[str, Any]) -> None:
+def _curves(panels: np.ndarray, curves: pd.DataFrame, axes: Mapping[str, Any], across: int) -> None:
     for panel, (column, label) in zip(panels, axes["y"].items(), strict=True):
         for index, (name, rows) in enumerate(curves.groupby(axes["series"], sort=False)):
             rows = rows.dropna(subset=[column])
@@ -124,7 +141,7 @@ def _curves(panels: np.ndarray, curves: pd.DataFrame, axes: Mapping[str, Any]) -
             panel.set_yscale("log")
             readable_log_axis(panel.yaxis, curves[column].min(), curves[column].max())
     lines, names = panels[0].get_legend_handles_labels()
-    panels[0].figure.legend(lines, names, loc="outside lower center", ncols=min(4, len(names)), fontsize=SMALL)
+    panels[0].figure.legend(lines, names, loc="outside lower center", ncols=min(across, len(names)), fontsize=SMALL)
 
 
 def _confounds(comparison: Comparison) -> str:
@@ -149,7 +166,7 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
     tiles = np.stack([row[:shown] for row in rows])
     titles = [*short_titles(params, present).values()]
     metrics = [metric for metric in COMPARED if metric in set(summary[summary["variant"].isin(present)]["metric"])]
-    figure, (below,) = _stacked(Grid(tiles, titles), [1.0 + 0.27 * len(present)])
+    figure, below = _above(Grid(tiles, titles), 1.0 + 0.27 * len(present))
     panels = below.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
     for panel, metric in zip(panels, metrics, strict=True):
         for y, variant in enumerate(present):

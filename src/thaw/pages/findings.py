@@ -246,7 +246,9 @@ def _per_network(results: Results) -> list[str]:
     found = []
     for name in used:
         seen = results.params.budget.train[name].images
-        found.append(f"{seen / 1000:g} 000 images {f'({seen / images:.2g} epochs) ' if images else ''}for each `{name}`")
+        found.append(
+            f"{seen / 1000:g} 000 images {f'({seen / images:.2g} epochs) ' if images else ''}for each `{name}`"
+        )
     return found
 
 
