@@ -1,7 +1,7 @@
 -- The report in print: lines of provenance are small, tables are set in a type that lets them fit, and one that no legible
 -- type lets fit is set in several parts. A grid of samples leaves room for the table above it.
 
-local ROOM = 453 -- width of the text in points
+local ROOM = 470 -- width of the text in points
 local DOTS = 170 -- to an inch, of the pictures
 local LARGEST, SMALLEST = 8.5, 7.5 -- of the type in tables, in points
 local LETTER = 0.56 -- width of a letter, as a share of the size of the type
@@ -119,7 +119,7 @@ local function smaller(image)
   local size = pandoc.image.size(picture)
   local shape = size.width / size.height
   local grid = shape > 1 and not image.src:find("figures/study-", 1, true)
-  local highest = image.classes:includes("chart") and 600 or grid and 272 or 425
+  local highest = image.classes:includes("chart") and 600 or grid and 290 or 425
   local widest = image.classes:includes("chart") and 1 or math.min(1, size.width / DOTS * 72 / ROOM)
   image.attributes.width = string.format("%.0f%%", 100 * math.min(widest, shape * highest / ROOM))
   return image
@@ -140,7 +140,8 @@ local function together(blocks)
   for number = #blocks - 1, 1, -1 do
     local block, before, after = blocks[number], blocks[number - 1], blocks[number + 1]
     local short = block.t == "Para" and #pandoc.utils.stringify(block) < 400
-    if short and before and before.t == "Header" and after.t ~= "Para" then
+    local floats = after.t == "Div" and after.attributes["__quarto_custom_type"] == "FloatRefTarget"
+    if short and before and before.t == "Header" and floats then
       blocks:insert(number + 1, typst("]"))
       blocks:insert(number, typst("#block(sticky: true)["))
     elseif block.t == "Div" and after.t == "Div" and after.classes:includes("provenance") then

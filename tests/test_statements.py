@@ -13,6 +13,7 @@ from comparison_fixtures import ROOT, measured, rows
 from thaw.files import write_csv, write_json
 from thaw.pages import show
 from thaw.pages.appendix import CORE_WATTS, GPU_WATTS
+from thaw.pages.illustrations import typeset
 from thaw.pages.prose import count_words
 from thaw.pages.sentences import diversity, likelihood, losses, memorisation, severity
 from thaw.params import read_yaml
@@ -269,3 +270,16 @@ not_counted = 1
 ```
 """
     assert count_words(page) == len(["Two", "words", "It's", "by", "of", "and", "a", "link", "see"])
+
+
+@pytest.mark.parametrize(
+    ("plain", "expected"),
+    [
+        ("from z_T (left) to z_t", "from $z_T$ (left) to $z_t$"),
+        ("`alpha_bar_T` and ᾱ_t", "$\\bar\\alpha_T$ and $\\bar\\alpha_t$"),
+        ("the distance from_naive of fid_infinite", "the distance from naive (RMS) of FID∞ (classifier)"),
+        ("$z_T$, x_y and `params.yaml`", "$z_T$, x_y and `params.yaml`"),
+    ],
+)
+def test_captions_have_mathematics_and_names(plain: str, expected: str) -> None:
+    assert typeset(plain) == expected

@@ -26,7 +26,7 @@ EACH = 7
 DRAWN = ("study.json", "curves.csv", "strips.png")
 FEW = 5
 """Strips of a study that leave room for larger pictures."""
-CURVES = 2.3
+CURVES = 2.1
 """The height of a band of charts, in inches."""
 LONG = 12
 """Letters of a name that leave no room for a second one beside a grid."""
@@ -166,7 +166,7 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
     tiles = np.stack([row[:shown] for row in rows])
     titles = [*short_titles(params, present).values()]
     metrics = [metric for metric in COMPARED if metric in set(summary[summary["variant"].isin(present)]["metric"])]
-    figure, below = _above(Grid(tiles, titles), 1.0 + 0.27 * len(present))
+    figure, below = _above(Grid(tiles, titles), 0.8 + 0.2 * len(present))
     panels = below.subplots(1, len(metrics), squeeze=False, sharey=True)[0]
     for panel, metric in zip(panels, metrics, strict=True):
         for y, variant in enumerate(present):

@@ -27,12 +27,12 @@ def typeset(text: str) -> str:
     """A text with its formulas as mathematics, and metrics and columns by the names that tables have."""
 
     def spelled(found: re.Match[str]) -> str:
-        key, symbol, index = found.groups()
+        symbol, index, key = found.groups()
         if symbol:
             return f"${SYMBOLS[symbol]}_{index}$"
         return METRICS[key].name if key in METRICS else COLUMNS.get(key, found[0])
 
-    return re.sub(r"(?<![$\w])`?(?:([a-z]+_\w+)|([zᾱ])_([tT]))`?(?![$\w])", spelled, text)
+    return re.sub(r"(?<![$\w])`?(?:([zᾱ])_([tT])|([a-z]+_\w+))`?(?![$\w])", spelled, text)
 
 
 def figure(name: str) -> None:

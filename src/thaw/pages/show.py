@@ -238,22 +238,30 @@ def studies() -> None:
     found = results()
     asked = found.params.studies
     every: dict[str, Choice | VariantStudy | Comparison] = {**asked.trained, **asked.untrained, **asked.compared}
+    kinds = set[str]()
     for group in answers.GROUPS:
         keys = [k for k in every if answers.group(found, k) == group and k not in found.params.schedule_steps]
         if keys:
             print(f"## {group}\n")
         for key in keys:
-            _study(key, every[key])
+            block = every[key]
+            name = "" if isinstance(block, Comparison) else block.name
+            _study(key, block, repeated=name in kinds)
+            kinds |= {name} - {""}
 
 
-def _study(key: str, block: Choice | VariantStudy | Comparison) -> None:
+def _study(key: str, block: Choice | VariantStudy | Comparison, *, repeated: bool) -> None:
+    """Print a study; on paper its answer says what its table has, and one that was asked before has no figure."""
     found = results()
     print(f"### {answers.question(found, key)} {{#sec-study-{key}}}\n")
     _warn_if_outdated(key)
     if answer := answers.answer(found, key):
         print(f"{typeset(answer)}\n")
-    figure(f"study-{key}")
-    print('::: {.content-visible when-format="html"}\n')  # on paper the answer and the figure say it
+    if not repeated:
+        figure(f"study-{key}")
+    print('::: {.content-visible when-format="html"}\n')
+    if repeated:
+        figure(f"study-{key}")
     if isinstance(block, Comparison):
         _compared_table(key, block)
     else:

@@ -11,7 +11,7 @@ from thaw.results.layout import Artifacts, find_root
 from thaw.results.measurements import Measurement
 from thaw.results.wording import code, join, markdown_table, shown
 
-MOST_SOURCES = 3
+MOST_SOURCES = 2
 """How many files a line on provenance lists before it names their folders alone."""
 NUMBER = re.compile(r"(\W*\d+)(\.\d+)?(?![\d.e])")
 """What stands before the point of a number, signs and the stars of bold type too, and its decimals."""
