@@ -124,9 +124,9 @@ def overview(artifacts: Artifacts, params: Params) -> Drawing | None:
     grids = [
         Grid(
             read_sheet(path, params.data.pixels)[:SHOWN, :SHOWN],
-            title=params.title(variant),
+            title="\n".join(params.title(variant).partition(", ")[::2]),  # all of two lines, which fit
             width=WIDTH / ACROSS,
-            labels=7.5,
+            labels=7.0,
         )
         for variant, path in sheets.items()
     ]

@@ -48,7 +48,7 @@ class Grid:
     def top(self) -> int:
         """Pixels for the title and the labels of the columns."""
         line = round(1.6 * self.labels * _dpi() / 72)
-        return line * (bool(self.title) + bool(any(self.columns)))
+        return line * (bool(self.title) + self.title.count("\n") + bool(any(self.columns)))
 
     @property
     def scale(self) -> float:

@@ -1,6 +1,7 @@
 """Markdown as the pages print it: tables, their cells and their origin, and what stands for something missing."""
 
 import re
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,8 +12,6 @@ from thaw.results.layout import Artifacts, find_root
 from thaw.results.measurements import Measurement
 from thaw.results.wording import code, join, markdown_table, shown
 
-MOST_SOURCES = 2
-"""How many files a line on provenance lists before it names their folders alone."""
 NUMBER = re.compile(r"(\W*\d+)(\.\d+)?(?![\d.e])")
 """What stands before the point of a number, signs and the stars of bold type too, and its decimals."""
 MARKUP = re.compile(r"([\\`*\[\]<>$])")
@@ -77,11 +76,12 @@ def provenance(sources: Sequence[Path], stage: str) -> None:
     if len(places) > 1:  # the same files of several variants
         sources = [of_variants.joinpath("*", *source.relative_to(of_variants).parts[1:])
                    if source.is_relative_to(of_variants) else source for source in sources]  # fmt: skip
-    listed = sorted({source.relative_to(root).as_posix() for source in sources})
-    if len(listed) > MOST_SOURCES:
-        listed = sorted({name.rpartition("/")[0] for name in listed})
+    listed = {source.relative_to(root) for source in sources}
+    shared = Counter(source.parent for source in listed)
+    listed = {source.parent if shared[source.parent] > 1 else source for source in listed}
     revision = history(root).last_change(names)
-    print(f"::: {{.provenance}}\nStage `{stage}`, from {join(code(listed))} at {revision}.\n:::\n")
+    made_of = join(code(sorted(map(Path.as_posix, listed))))
+    print(f"::: {{.provenance}}\nStage `{stage}`, from {made_of} at {revision}.\n:::\n")
 
 
 def bracketed(bounds: str) -> str:
