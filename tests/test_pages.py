@@ -82,7 +82,7 @@ def test_what_params_yaml_asks_for_has_its_section(book: dict[str, str]) -> None
     alone = [
         key for key in (*studies.trained, *studies.untrained, *studies.compared) if key not in params.schedule_steps
     ]
-    asked = [*(f"#model-{name} " for name in params.compared), *(f"#sec-study-{key}}}" for key in alone)]
+    asked = [*(f"#model-{name}}}" for name in params.compared), *(f"#sec-study-{key}}}" for key in alone)]
     text = "".join(book.values())
     assert [mark for mark in asked if mark in text] in (asked, asked[:1])
     assert "{#fig-schedule-steps" in text

@@ -224,9 +224,11 @@ def gallery() -> None:
         moving |= {*kinds}
         print("::: {.panel-tabset}\n")
         for variant, called in short_titles(params, variants).items():
-            print(f"### {called} {{#model-{variant} .unnumbered}}\n")
+            print(f"### {called} {{.unnumbered}}\n")
+            print(f"::: {{#model-{variant}}}\n")  # which a heading of a tab would lose
             _warn_if_outdated(variant)
             description(variant)
+            print(":::\n")
             for picture in pictures(params, variant):
                 figure(f"{picture}-{variant}")
             measurements(variant)
