@@ -256,10 +256,52 @@ def test_what_moves_stands_still_for_who_asked_for_that(report: Path, browser: B
         assert browser.tell(visible % ".moving") == moving
 
 
+CARD = "document.querySelector('#model-card:popover-open')"
+
+
+def test_the_name_of_a_model_shows_its_card_until_escape(report: Path, browser: Browser) -> None:
+    browser.open(report, 1280)
+    names = "[...document.querySelectorAll('main .model[aria-describedby]')]"
+    if not browser.tell(f"{names}.length"):
+        pytest.skip("no model has samples in these results")
+    assert browser.tell(f"{names}.filter((name) => name.tabIndex !== 0).length") == 0
+    assert browser.tell("document.querySelectorAll('button .model[tabindex]').length") == 0
+    assert browser.tell(CARD) is None
+    browser.tell(f"{names}[0].focus()")
+    said = browser.tell(f"{CARD}.textContent")
+    assert all(title in said for title in ("FID∞ (classifier)", "legible", "coverage"))
+    assert browser.tell(f"{CARD}.querySelector('img').alt.endsWith({names}[0].textContent)")
+    assert browser.tell(f"document.querySelector({CARD}.querySelector('a').hash.replaceAll('.', '\\\\.')) !== null")
+    browser.press("Escape")
+    assert browser.tell(CARD) is None
+
+
+def test_a_card_is_shown_whole_where_its_name_is_pointed_at(report: Path, browser: Browser) -> None:
+    for width in (390, 1280):
+        browser.open(report, width)
+        for kind in ("td", "figcaption", "p", "th button"):
+            name = f"document.querySelector('main {kind} .model')"
+            if not browser.tell(f"{name} !== null"):
+                continue
+            browser.tell(f"{name}.scrollIntoView({{block: 'end'}})")  # there is no room below it
+            x, y = browser.tell(f"(({{ left, top }}) => [left + 4, top + 8])({name}.getClientRects()[0])")
+            browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+            browser.tell("new Promise((done) => setTimeout(done, 400))")
+            left, top, right, bottom = browser.tell(
+                f"(({{ left, top, right, bottom }}) => [left, top, right, bottom])({CARD}.getBoundingClientRect())"
+            )
+            assert 0 <= left < right <= width
+            assert 0 <= top < bottom <= 900
+            browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=0, y=0)
+            browser.tell("new Promise((done) => setTimeout(done, 400))")
+            assert browser.tell(CARD) is None
+
+
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there; AXE_CORE names its axe.min.js")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(report: Path, browser: Browser, scheme: str) -> None:
     browser.open(report, 1280, prefers_color_scheme=scheme)
+    browser.tell("document.querySelector('.model[tabindex]')?.focus()")  # so that a card is shown too
     browser.tell(f"{AXE.read_text()};0")
     found = browser.tell("axe.run().then((all) => all.violations.map((v) => [v.id, v.impact, v.nodes.length]))")
     assert [violation for violation in found if violation[1] in ("serious", "critical")] == []

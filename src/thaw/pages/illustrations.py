@@ -76,11 +76,16 @@ def _drawn(name: str) -> dict[str, Any] | None:
     return known.get(name)
 
 
+def copies() -> Path:
+    """The folder of what pages show: Quarto copies what stands below report/, and nothing beside it."""
+    folder = results().artifacts.report / "figures"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
 def _copied(name: str) -> str:
-    """The path of a picture for a page: Quarto copies what stands below report/, and nothing beside it."""
-    copies = results().artifacts.report / "figures"
-    copies.mkdir(exist_ok=True)
-    shutil.copyfile(results().artifacts.figures / name, copies / name)
+    """The path of a picture for a page."""
+    shutil.copyfile(results().artifacts.figures / name, copies() / name)
     return f"figures/{name}"
 
 

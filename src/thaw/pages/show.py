@@ -14,6 +14,7 @@ from thaw.metrics import METRICS
 from thaw.pages import answers, sentences
 from thaw.pages import findings as find
 from thaw.pages.appendix import costs, environment, epoch_times, parameters, word_count
+from thaw.pages.cards import cards
 from thaw.pages.claims import decided, tally
 from thaw.pages.evidence import audit, few_images_note, published_numbers, study_floor
 from thaw.pages.illustrations import COLUMNS, animation, figure, typeset
@@ -24,7 +25,7 @@ from thaw.results.measurements import pictures, results
 from thaw.results.wording import code, many, percent, shown, some
 
 __all__ = [
-    "adversarial", "animation", "audit", "budgets", "claims", "classifier_sentence", "cold_against_noise",
+    "adversarial", "animation", "audit", "budgets", "cards", "claims", "classifier_sentence", "cold_against_noise",
     "comparison", "conclusion", "confidence", "costs", "data", "definitions", "description",
     "diversity", "environment", "epoch_times", "everything", "few_images_note", "figure", "findings",
     "gallery", "likelihood", "limits", "losses", "measurements", "members", "memorisation",
