@@ -1,6 +1,8 @@
 """The rendered report in a real browser: nothing broken, nothing too wide, everything reachable."""
 
 import asyncio
+import base64
+import io
 import json
 import os
 import shutil
@@ -10,7 +12,9 @@ from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+from PIL import Image
 from tornado.websocket import WebSocketClientConnection, websocket_connect
 
 from thaw.pages.plain import render
@@ -91,7 +95,7 @@ class Browser:
 
     def press(self, key: str) -> None:
         """Press a key and let it go."""
-        code = {"Enter": 13, "Escape": 27}[key]
+        code = {"Enter": 13, "Escape": 27, "End": 35, "Home": 36, "ArrowRight": 39}[key]
         text = {"text": "\r"} if key == "Enter" else {}
         for kind in ("keyDown", "keyUp"):
             self.call("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **text)
@@ -295,6 +299,35 @@ def test_a_card_is_shown_whole_where_its_name_is_pointed_at(report: Path, browse
             browser.call("Input.dispatchMouseEvent", type="mouseMoved", x=0, y=0)
             browser.tell("new Promise((done) => setTimeout(done, 400))")
             assert browser.tell(CARD) is None
+
+
+def test_the_slider_moves_from_z_t_to_the_sample(report: Path, browser: Browser) -> None:
+    browser.open(report, 1280, prefers_color_scheme="light")
+    if not browser.tell("document.querySelectorAll('.stepper').length"):
+        pytest.skip("there are no chains in these results")
+    browser.tell("document.querySelector('.stepper').scrollIntoView()")
+    browser.tell("Promise.all([...document.querySelectorAll('.chain img')].map((image) => image.decode()))")
+    at = "[...document.querySelectorAll('.chain')].map((chain) => chain.querySelector('.t').textContent)"
+    steps = browser.tell("[...document.querySelectorAll('.chain')].map((chain) => chain.dataset.t.split(' '))")
+    browser.tell("document.querySelector('.controls input').focus()")
+    for key, column in (("Home", 0), ("ArrowRight", 1), ("End", len(steps[0]) - 1)):
+        browser.press(key)
+        assert browser.tell(at) == [f"t = {of[column]}" for of in steps]
+        assert nearest_column(browser) == column
+
+
+def nearest_column(browser: Browser) -> int:
+    """The column of the first chain's picture that the page shows, by its pixels."""
+    box = "(({ left, top, right, bottom }) => [left, top, right, bottom].map(Math.round))"
+    seen_in = browser.tell(f"{box}(document.querySelector('.chain img').getBoundingClientRect())")
+    source = browser.tell("document.querySelector('.chain img').src")
+    shot = browser.call("Page.captureScreenshot")["data"]
+    picture = Image.open(io.BytesIO(base64.b64decode(source.partition(",")[2]))).convert("L")
+    size = (picture.height // 2, picture.height)
+    shown = Image.open(io.BytesIO(base64.b64decode(shot))).crop(seen_in)
+    seen = np.asarray(shown.convert("L").resize(size), dtype=float)
+    columns = np.asarray(picture, dtype=float).reshape(size[1], -1, size[0]).swapaxes(0, 1)
+    return int(((columns - seen) ** 2).mean((1, 2)).argmin())
 
 
 @pytest.mark.skipif(not AXE.is_file(), reason="axe-core is not there; AXE_CORE names its axe.min.js")

@@ -19,7 +19,7 @@ from thaw.core.sheets import STRIP_COLUMNS, shown, write_sheet
 from thaw.degradations.zoom import Zoom
 from thaw.diffusion.denoising import subsequence
 from thaw.evaluation.background import grey_levels
-from thaw.figures import animations, evaluation, process, sheet
+from thaw.figures import animations, evaluation, families, process, sheet
 from thaw.figures.catalogue import STYLE
 from thaw.figures.families import short_titles
 from thaw.figures.network import network
@@ -183,7 +183,12 @@ def test_the_counter_of_an_animation_is_that_of_the_sampler(steps: int, most: in
 
     model: Any = SimpleNamespace(degradation=SimpleNamespace(steps=steps), steps=most, sample=draw)
     shown = sample._chain(model, 0)[0][:, 0].int().tolist()
-    assert animations.visited(steps, most) == shown
+    train = SimpleNamespace(degradation=SimpleNamespace(options={"steps": steps}))
+    params: Any = SimpleNamespace(
+        variant=lambda name: SimpleNamespace(train=train),
+        budget=SimpleNamespace(sample=SimpleNamespace(strip_steps=most)),
+    )
+    assert families.visited(params, "any") == shown
 
 
 def test_a_pixel_of_a_tile_is_a_square_of_pixels(style: None) -> None:

@@ -1,8 +1,9 @@
-"""Which variants a figure shows, and how they are grouped."""
+"""Which variants and which of their steps a figure shows, and how variants are grouped."""
 
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
+from thaw.core.sheets import STRIP_COLUMNS
 from thaw.files import read_csv
 from thaw.params import Choice, Params, Train
 from thaw.results.layout import Artifacts
@@ -67,3 +68,19 @@ def representatives(artifacts: Artifacts, params: Params, sheet: str) -> dict[st
     for variant in existing(params, lambda variant: artifacts.sheet(variant, sheet)):
         members.setdefault(kind(params, variant), []).append(variant)
     return {name: min(of, key=lambda variant: distances.get(variant, float("inf"))) for name, of in members.items()}
+
+
+def representative_chains(artifacts: Artifacts, params: Params) -> dict[str, str]:
+    """For each kind of degradation the variant whose chain stands for it; a GAN's single step is no chain."""
+    return {name: of for name, of in representatives(artifacts, params, "chain").items() if name != "gan"}
+
+
+def visited(params: Params, variant: str) -> list[int]:
+    """The steps t that the columns of the sheet `chain` of a variant show.
+
+    As `thaw.stages.sample` chooses them: evenly among those that the sampler visits, and 0 for the sample itself.
+    """
+    steps = params.variant(variant).train.degradation.options.get("steps", 1)
+    count = min(params.budget.sample.strip_steps, steps)
+    chain = [round(steps * (count - k) / count) for k in range(count + 1)]
+    return [chain[round(k * (count - 1) / (STRIP_COLUMNS - 2))] for k in range(STRIP_COLUMNS - 1)] + [0]

@@ -9,7 +9,7 @@ import numpy as np
 
 from thaw.core.sheets import read_sheet, shown
 from thaw.figures.drawing import WIDTH, Drawing
-from thaw.figures.families import existing, representatives
+from thaw.figures.families import existing, representative_chains
 from thaw.figures.tiles import PAD, Grid, draw_grid, grid_figure
 from thaw.params import Params
 from thaw.results.layout import Artifacts
@@ -146,7 +146,7 @@ def overview(artifacts: Artifacts, params: Params) -> Drawing | None:
 
 def chains(artifacts: Artifacts, params: Params) -> Drawing | None:
     """One backward process of each kind of degradation."""
-    chosen = {kind: v for kind, v in representatives(artifacts, params, "chain").items() if kind != "gan"}
+    chosen = representative_chains(artifacts, params)
     if not chosen:
         return None
     sources = [artifacts.sheet(variant, "chain") for variant in chosen.values()]

@@ -7,9 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
+from thaw.figures.families import representative_chains, visited
 from thaw.metrics import METRICS
 from thaw.pages.tables import placeholder, provenance
 from thaw.results.measurements import results
+from thaw.results.wording import join
 
 SYMBOLS = {"z": "z", "ᾱ": r"\bar\alpha"}
 COLUMNS = {
@@ -67,6 +71,32 @@ def animation(family: str) -> None:
     print(f'![]({_copied(f"{name}.webp")}){{.moving fig-alt="{spoken}"}}\n\n{still}\n\n:::\n')
     print(f'::: {{.content-hidden when-format="html"}}\n\n{still}\n\n:::\n\n{typeset(entry["caption"])}\n\n:::\n')
     provenance(_sources(entry), "figures")
+
+
+def stepper() -> None:
+    """Print a chain of each kind of degradation, which a reader of the HTML moves through, labelled `fig-steps`.
+
+    A picture holds every step of a chain side by side, of which the page shows one: the sample, until its script says
+    otherwise.
+    """
+    found = results()
+    if not (chains := representative_chains(found.artifacts, found.params)):
+        placeholder("fig-steps", MADE_BY)
+        return
+    print("::: {#fig-steps}\n\n:::: {.stepper}\n")
+    for kind, variant in chains.items():
+        name, title = f"steps-{kind}.png", found.params.title(variant)
+        with Image.open(found.artifacts.sheet(variant, "chain")) as sheet:  # the first rows are z_t and the estimate
+            pair = sheet.crop((0, 0, sheet.width, 2 * found.params.data.pixels))
+            pair.save(copies() / name, optimize=True)
+        alt = _spoken(f"A step of sampling with {title}: z_t, and below it the estimate of the image.")
+        steps = " ".join(map(str, visited(found.params, variant)))
+        print(f':::: {{.chain data-t="{steps}"}}\n![](figures/{name}){{.nolightbox fig-alt="{alt}"}}\n\n{kind}\\')
+        print("[t = 0]{.t}\n::::\n")
+    named = [f"{kind} by {found.named(variant)}" for kind, variant in chains.items()]
+    print("::::\n\nSampling step by step, with $z_t$ above, and below it the estimate of the image that the network "
+          f"makes of it: {join(named)}.\n\n:::\n")  # fmt: skip
+    provenance([found.artifacts.sheet(variant, "chain") for variant in chains.values()], "sample")
 
 
 def _drawn(name: str) -> dict[str, Any] | None:

@@ -17,7 +17,7 @@ from thaw.pages.appendix import costs, environment, epoch_times, parameters, wor
 from thaw.pages.cards import cards
 from thaw.pages.claims import decided, tally
 from thaw.pages.evidence import audit, few_images_note, published_numbers, study_floor
-from thaw.pages.illustrations import COLUMNS, animation, figure, typeset
+from thaw.pages.illustrations import COLUMNS, animation, figure, stepper, typeset
 from thaw.pages.tables import best_cell, describe, provenance, table, value, warning
 from thaw.params import Choice, Comparison, VariantStudy
 from thaw.pipeline.why import in_words, parameters_since
@@ -30,7 +30,7 @@ __all__ = [
     "diversity", "environment", "epoch_times", "everything", "few_images_note", "figure", "findings",
     "gallery", "likelihood", "limits", "losses", "measurements", "members", "memorisation",
     "missing", "networks", "parameters", "provenance", "published_numbers", "ranking", "restorations", "results",
-    "schedule_steps", "schedules", "severity", "studies", "study_floor", "table", "tally", "uniqueness",
+    "schedule_steps", "schedules", "severity", "stepper", "studies", "study_floor", "table", "tally", "uniqueness",
     "what_mattered", "word_count",
 ]  # fmt: skip
 
