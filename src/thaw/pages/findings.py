@@ -67,7 +67,7 @@ def winner(results: Results) -> str:
     best, near, far = best_and_next(ranked)
     text = f"{best.named} makes the best digits: {best.metric.name} {best.show_interval()}"
     if real := results.real(HEADLINE):
-        text += f", where real images have {real.show()}"
+        text += f", where real images have {real.show()} and 0 is perfect"
     legible, genuine = results.find(best.variant, "legible"), results.real("legible")
     if legible:
         text += f"; {100 * legible.value:.0f} % of its samples are legible"
@@ -116,11 +116,11 @@ def cold_against_noise(results: Results) -> str:
         return ""
     first, reference = ranked[0], noise[0]
     if difference(reference, first).verdict == BETTER:
-        text = f"Cold diffusion is as good as noise or better: {of(first)} beats {of(reference)} with the same network"
+        text = f"Cold diffusion draws better than DDPM: {of(first)} beats {of(reference)} with the same network"
     elif not differs(reference, first):
         text = f"The best cold diffusion, {of(first)}, is within the noise of {of(reference)} with the same network"
     else:
-        text = f"No cold degradation reaches noise: the best, {of(first)}, stays behind {of(reference)}"
+        text = f"No cold diffusion draws as well as DDPM: the best, {of(first)}, stays behind {of(reference)}"
     text += f" ({versus(*sorted((first, reference), key=lambda m: m.value))})"
     return text + (f"; the worst is {of(ranked[-1])}" if len(ranked) > 1 else "") + "."
 
@@ -170,8 +170,8 @@ def what_mattered(results: Results) -> str:
 def findings(results: Results) -> list[str]:
     """The findings of the first screen."""
     told = {
-        "The best": winner, "Schedules": schedules, "Networks": networks, "Cold diffusion": cold_against_noise,
-        "GAN": adversarial,
+        "The best": winner, "What decides": what_decides, "Schedules": schedules, "Networks": networks,
+        "Cold diffusion": cold_against_noise, "GAN": adversarial,
     }  # fmt: skip
     return [f"**{about}.** {sentence}" for about, find in told.items() if (sentence := find(results))]
 
@@ -213,8 +213,11 @@ def conclusion(results: Results) -> str:
     ranked = results.ranked(HEADLINE)
     if not ranked:
         return "Nothing has been measured yet, so there is nothing to conclude."
-    best, parts = ranked[0], []
-    parts.append(f"To draw digits with a budget like this one, take {of(best)}.")
+    return f"To draw digits with a budget like this one, take {of(ranked[0])}. {what_decides(results)}".strip()
+
+
+def what_decides(results: Results) -> str:
+    """Which of the choices changes the distance most, from its best to its worst."""
     effects = [_spread(chosen(results, network="cnn", degradation="gaussian_noise"), "schedule")]
     linear = [m for m in chosen(results, degradation="gaussian_noise") if _schedule(results, m) == "linear"]
     effects.append(_spread(linear, "network"))
@@ -222,11 +225,8 @@ def conclusion(results: Results) -> str:
     known = sorted((effect for effect in effects if effect), reverse=True)
     if known:
         order = [f"the {what} (from best to worst a factor of {factor:.1f})" for factor, what in known]
-        parts.append(
-            f"What to choose with most care is {order[0]}" + (f", then {join(order[1:])}" if order[1:] else "")
-        )
-        parts[-1] += "."
-    return " ".join(parts)
+        return f"What to choose with most care is {order[0]}{f', then {join(order[1:])}' if order[1:] else ''}."
+    return ""
 
 
 def _spread(found: Sequence[Measurement], what: str) -> tuple[float, str] | None:
