@@ -189,6 +189,14 @@ def test_a_row_has_to_have_the_columns(
     assert names(tmp_path) == [], "nothing is left of what was refused"
 
 
+def test_a_column_has_numbers_or_words_and_names_of_blocks_are_either(tmp_path: Path) -> None:
+    write_csv(tmp_path / "a.csv", [{"block": "0", "width": 3}, {"block": "up.0", "width": None}])
+    assert [row["block"] for row in read_csv(tmp_path / "a.csv")] == ["0", "up.0"]
+    with pytest.raises(ValueError, match="its column steps has numbers and also all"):
+        write_csv(tmp_path / "b.csv", [{"steps": 10}, {"steps": "all"}])
+    assert names(tmp_path) == ["a.csv"]
+
+
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture])  # every example writes the same file anew
 @given(values=st.lists(st.floats(allow_nan=False, allow_infinity=False), min_size=1, max_size=5))
 def test_csv_numbers_are_read_back_to_nine_digits(tmp_path: Path, values: list[float]) -> None:

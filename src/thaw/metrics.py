@@ -8,6 +8,8 @@ import math
 from dataclasses import dataclass, replace
 from typing import Literal
 
+TOTALS = ("metric", "value", "low", "high", "n", "trainings", "method", "floor")
+"""The columns of a table of intervals."""
 LARGEST_PSNR = 10 * math.log10(12 * 255**2)
 """The PSNR of rounding to 256 grey levels, whose mean squared error is (1/255)^2 / 12."""
 

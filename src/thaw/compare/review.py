@@ -1,11 +1,9 @@
 """What a branch changes: its parameters, its results, what ran again and why, and the figures that differ."""
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from thaw.compare.compare import Comparison, compare_states, state_at
 from thaw.compare.pictures import beside
@@ -14,6 +12,7 @@ from thaw.pipeline.why import LOCK, Rerun, out_of_sync, reruns
 from thaw.results.differences import WORSE, Side, State
 from thaw.results.history import WORKSPACE, Revision, find_revision, forked_from
 from thaw.results.layout import Artifacts
+from thaw.results.runs import read_run
 
 MACHINE = ("device", "precision", "torch", "numpy")
 """What is recorded of the machine that a stage ran on."""
@@ -79,19 +78,14 @@ def _runs(before: Artifacts, after: Artifacts) -> tuple[dict[str, float], list[s
     minutes: dict[str, float] = {}
     machines: dict[str, None] = {}
     for path in sorted(after.results.glob("*/*/run.json")):
-        old, of = _entries(before.root / path.relative_to(after.root)), path.parent.name
-        for stage, entry in _entries(path).items():
+        old, of = read_run(before.root / path.relative_to(after.root)), path.parent.name
+        for stage, entry in read_run(path).items():
             was = old.get(stage, {})
             if entry != was:
                 minutes[of] = minutes.get(of, 0.0) + entry.get("seconds", 0.0) / 60
                 changed = [key for key in MACHINE if was.get(key) not in (None, entry.get(key))]
                 machines |= dict.fromkeys(f"{key} {was[key]} → {entry.get(key)}" for key in changed)
     return minutes, list(machines)
-
-
-def _entries(path: Path) -> dict[str, Any]:
-    content: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
-    return content
 
 
 def _figures(before: Artifacts, after: Artifacts) -> dict[str, tuple[Path | None, Path | None]]:

@@ -1,6 +1,5 @@
 """Rows of intervals.csv: a metric, its interval, what it was measured on, and how the interval was made."""
 
-import csv
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +10,12 @@ import torch
 from thaw.core.randomness import generator
 from thaw.evaluation.bootstrap import mean_interval
 from thaw.evaluation.intervals import Interval, proportion_interval, with_trainings
+from thaw.files import read_csv, reading
 from thaw.metrics import METRICS
 
 Row = dict[str, Any]
 Array = npt.NDArray[np.float64]
 
-TOTALS = ("metric", "value", "low", "high", "n", "trainings", "method", "floor")
-"""The columns of such a row."""
 BOOTSTRAP = "percentile bootstrap"
 REVERSE = "reverse percentile bootstrap"
 SUBSAMPLES = "subsamples without replacement"
@@ -56,14 +54,14 @@ def averaged_row(metric: str, by_training: list[Interval], n: int, confidence: f
 
 
 def read_rows(path: Path) -> list[Row]:
-    """The rows that another stage wrote."""
-    with path.open() as file:
+    """The rows that another stage wrote. Raises ThawError as `reading` does."""
+    with reading(path):
         return [
             {
                 **found, "n": int(found["n"]), "trainings": int(found["trainings"]), "floor": None,
                 **{name: float(found[name]) for name in ("value", "low", "high")},
             }
-            for found in csv.DictReader(file)
+            for found in read_csv(path, needed=True)
         ]  # fmt: skip
 
 

@@ -17,6 +17,7 @@ from matplotlib.image import AxesImage
 from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from thaw.figures.families import table_paths
+from thaw.files import read_csv
 from thaw.params import Params
 from thaw.results.layout import Artifacts
 
@@ -47,6 +48,12 @@ Overview = Callable[[Artifacts, Params], Drawing | None]
 Tables = dict[str, pd.DataFrame]
 
 
+def read_table(path: Path, **options: Any) -> pd.DataFrame:
+    """A table, with options for pandas. Raises ThawError as `read_csv` does."""
+    read_csv(path, needed=True)
+    return pd.read_csv(path, **options)
+
+
 def of_tables(name: str) -> Callable[[Callable[[Params, Tables], Drawing]], Overview]:
     """Let a function draw what the tables of one name have, by variant; no figure where none of them has any rows."""
 
@@ -54,7 +61,7 @@ def of_tables(name: str) -> Callable[[Callable[[Params, Tables], Drawing]], Over
         @functools.wraps(draw)
         def drawn(artifacts: Artifacts, params: Params) -> Drawing | None:
             paths = table_paths(artifacts, params, name)
-            tables = {variant: table for variant, path in paths.items() if len(table := pd.read_csv(path))}
+            tables = {variant: table for variant, path in paths.items() if len(table := read_table(path))}
             if not tables:
                 return None
             drawing = draw(params, tables)

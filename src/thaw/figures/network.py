@@ -13,7 +13,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import FancyArrowPatch, FancyBboxPatch, Patch, PathPatch, Polygon
 from matplotlib.path import Path as Line
 
-from thaw.figures.drawing import SMALL, WIDTH, Drawing, nth_color
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, nth_color, read_table
 from thaw.figures.families import table_paths
 from thaw.params import Params
 from thaw.results.layout import Artifacts
@@ -101,7 +101,7 @@ def network(artifacts: Artifacts, params: Params, name: str) -> Drawing | None:
     path = next((paths[v] for v in paths if params.variant(v).train.network.name == name), None)
     if path is None:
         return None
-    table = pd.read_csv(path, keep_default_na=False, dtype={"block": str, "inputs": str})
+    table = read_table(path, keep_default_na=False, dtype={"block": str, "inputs": str})
     for column in ("height", "width"):
         table[column] = pd.to_numeric(table[column])
     kinds = [kind for kind in dict.fromkeys(table["kind"]) if kind not in ("input", "output", "time embedding")]

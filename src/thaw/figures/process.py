@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Rectangle
 
 from thaw.core.sheets import STRIP_COLUMNS, read_sheet
-from thaw.figures.drawing import SMALL, WIDTH, Drawing, color, line, nth_color
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, color, line, nth_color, read_table
 from thaw.figures.families import different, existing, kind, table_paths
 from thaw.figures.tiles import Grid, Tiles, grid_figure
 from thaw.params import Choice, Params
@@ -23,7 +23,7 @@ def noised(artifacts: Artifacts, params: Params) -> dict[str, tuple[str, pd.Data
     found = different(params, table_paths(artifacts, params, "normality"), lambda train: train.degradation)
     degradations = {variant: params.variant(variant).train.degradation for variant in found}
     return {
-        variant: (schedule_name(degradation), pd.read_csv(found[variant]))
+        variant: (schedule_name(degradation), read_table(found[variant]))
         for variant, degradation in degradations.items()
         if degradation.name == "gaussian_noise"
     }
@@ -93,7 +93,7 @@ def normality(artifacts: Artifacts, params: Params) -> Drawing | None:
         for panel, column in zip((*top, alone), ("median_p", "accepted", "wasserstein", "one_p"), strict=True):
             width = 0.7 if panel is alone else 1.2
             panel.plot(table["tau"], table[column], label=name, linewidth=width, **line(params, variant))
-        first = pd.read_csv(artifacts.table(variant, "first_accepted"))["first_t"].dropna() / table["t"].iloc[-1]
+        first = read_table(artifacts.table(variant, "first_accepted"))["first_t"].dropna() / table["t"].iloc[-1]
         if len(first):
             low, median, high = first.quantile([0.05, 0.5, 0.95])
             ink = color(params, variant)
@@ -182,11 +182,11 @@ def _arrow(
 
 def central_pixels(artifacts: Artifacts, params: Params) -> Drawing | None:
     """How often each grey level occurs in the centres from which zoom starts, and in whole images."""
-    known = [path for path in table_paths(artifacts, params, "levels").values() if len(pd.read_csv(path))]
+    known = [path for path in table_paths(artifacts, params, "levels").values() if len(read_table(path))]
     if not known or not artifacts.reference("levels.csv").exists():
         return None
     paths = {"centre": known[0], "all": artifacts.reference("levels.csv")}
-    counts = {name: pd.read_csv(path)["count"] for name, path in paths.items()}
+    counts = {name: read_table(path)["count"] for name, path in paths.items()}
     figure, axes = plt.subplots(figsize=(WIDTH, 2.9))
     half_range, number = params.data.half_range, np.arange(len(counts["all"]))
     levels = half_range * (2 * number / number.max() - 1)

@@ -7,7 +7,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from thaw.core.sheets import read_sheet
-from thaw.figures.drawing import SMALL, WIDTH, Drawing, color
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, color, read_table
 from thaw.figures.families import existing, family
 from thaw.figures.tiles import GAP, Grid, draw_grid
 from thaw.metrics import METRICS
@@ -31,7 +31,7 @@ def ranking(artifacts: Artifacts, params: Params) -> Drawing | None:
     sheets = existing(params, lambda variant: artifacts.sheet(variant, "samples"))
     if not artifacts.summary.exists():
         return None
-    rows = pd.read_csv(artifacts.summary).query("metric == @METRIC.key").set_index("variant")
+    rows = read_table(artifacts.summary).query("metric == @METRIC.key").set_index("variant")
     rows = rows.loc[[name for name in rows.index if name in sheets]].sort_values("value")
     if rows.empty:
         return None
@@ -57,7 +57,7 @@ def ranking(artifacts: Artifacts, params: Params) -> Drawing | None:
                        va="center", fontsize=SMALL)  # fmt: skip
         figure.text(0, 1 - (number + 0.5) * height / total, params.title(str(name)), va="center", fontsize=8)
     floor = artifacts.reference("real.csv")
-    real = pd.read_csv(floor).query("metric == @METRIC.key")["value"] if floor.exists() else pd.Series(dtype=float)
+    real = read_table(floor).query("metric == @METRIC.key")["value"] if floor.exists() else pd.Series(dtype=float)
     if len(real):
         panel.axvline(real.iloc[0], color="black", linewidth=0.9, linestyle=":", label="real images")
     panel.set(xlim=(min([0, *real]) - 1, 1.16 * rows["high"].max()), ylim=(len(rows) - 0.5, -0.5), yticks=[])

@@ -1,6 +1,5 @@
 """The figures of the studies: pictures and curves as a study left them; variants side by side."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,9 +10,10 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import MaxNLocator, NullLocator
 
 from thaw.core.sheets import read_sheet
-from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, color, line, nth_color, readable_log_axis
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, band, color, line, nth_color, read_table, readable_log_axis
 from thaw.figures.families import short_titles
 from thaw.figures.tiles import Grid, draw_grid, grid_figure
+from thaw.files import read_json
 from thaw.metrics import METRICS
 from thaw.params import Comparison, Params
 from thaw.results.layout import Artifacts
@@ -40,7 +40,7 @@ def draw_study(artifacts: Artifacts, params: Params, key: str) -> Drawing | None
     folder = artifacts.study(key)
     if not (folder / "study.json").exists():
         return None
-    found: dict[str, Any] = json.loads((folder / "study.json").read_text())
+    found: dict[str, Any] = read_json(folder / "study.json")
     labels = [strip["label"] for strip in found["strips"]]
     largest = 2 if len(labels) > FEW else 3  # so that most studies have two to a page
     strips = read_sheet(folder / "strips.png", params.data.pixels) if labels else None
@@ -48,7 +48,7 @@ def draw_study(artifacts: Artifacts, params: Params, key: str) -> Drawing | None
     if grid and not found["axes"]:
         figure = grid_figure(grid)
     elif found["axes"]:
-        figure = _with_curves(grid, pd.read_csv(folder / "curves.csv"), found["axes"])
+        figure = _with_curves(grid, read_table(folder / "curves.csv"), found["axes"])
     else:
         return None
     parts = [f"rows of pictures labelled {join(labels)}"] if labels else []
@@ -71,7 +71,7 @@ def schedule_steps(artifacts: Artifacts, params: Params) -> Drawing | None:
     sheets = [read_sheet(artifacts.study(key) / "strips.png", params.data.pixels) for key in found]
     each = min(EACH, *(sheet.shape[1] for sheet in sheets))
     tiles = np.stack([np.concatenate([sheet[0][:each], sheet[-1][:each]]) for sheet in sheets])
-    curves = {title: pd.read_csv(artifacts.study(key) / "curves.csv") for title, key in zip(titles, found, strict=True)}
+    curves = {title: read_table(artifacts.study(key) / "curves.csv") for title, key in zip(titles, found, strict=True)}
     columns = ["fewest steps", *[""] * (each - 1), "all steps", *[""] * (each - 1)]
     figure, below = _above(Grid(tiles, titles, columns), 3.3)
     panel = below.subplots()
@@ -154,7 +154,7 @@ def draw_comparison(artifacts: Artifacts, params: Params, key: str) -> Drawing |
     comparison = params.studies.compared[key]
     if not artifacts.summary.exists():
         return None
-    summary = pd.read_csv(artifacts.summary)
+    summary = read_table(artifacts.summary)
     measured = set(summary["variant"])
     present = [v for v in comparison.variants if v in measured and artifacts.sheet(v, "samples").exists()]
     if not present:

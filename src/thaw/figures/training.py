@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from thaw.figures.drawing import SMALL, WIDTH, Drawing, line, nth_color, of_tables, readable_log_axis
+from thaw.figures.drawing import SMALL, WIDTH, Drawing, line, nth_color, of_tables, read_table, readable_log_axis
 from thaw.figures.families import by_family, short_titles, table_paths
 from thaw.params import Params
 from thaw.results.layout import Artifacts
@@ -67,7 +67,7 @@ def schedule_losses(artifacts: Artifacts, params: Params) -> Drawing | None:
         return None
     figure, panels = plt.subplots(1, 2, figsize=(WIDTH, 3.2), sharex=True, sharey=True)
     called = short_titles(params, variants)
-    shown = {variant: pd.read_csv(paths[variant]).query("seed == seed.min()") for variant in variants}
+    shown = {variant: read_table(paths[variant]).query("seed == seed.min()") for variant in variants}
     for variant, first in shown.items():
         for panel, column in zip(panels, ("train_loss", "validation_loss"), strict=True):
             panel.plot(first["images"], first[column], linewidth=1.0, label=called[variant], **line(params, variant))
@@ -112,11 +112,11 @@ def fid(artifacts: Artifacts, params: Params) -> Drawing | None:
     families = by_family(params, paths)
     figure, panels = _panels(len(families), 2, 2.9, 0.2, sharey=True)
     count, ends, lowest, highest = 0, [], float("inf"), 0.0
-    floors = pd.read_csv(floor).set_index("n")["fid_classifier"]
+    floors = read_table(floor).set_index("n")["fid_classifier"]
     for panel, (name, variants) in zip(panels, families.items(), strict=True):
         called = short_titles(params, variants)
         for variant in variants:
-            table = pd.read_csv(paths[variant])
+            table = read_table(paths[variant])
             count = int(table["n"].iloc[0])
             ends.append(f"{params.title(variant)} {table['fid_classifier'].iloc[-1]:.0f}")
             errors = [table["fid_classifier"] - table["low"], table["high"] - table["fid_classifier"]]

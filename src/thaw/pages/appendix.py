@@ -1,7 +1,6 @@
 """What the appendix shows: what the results cost, where they were made, with which packages and parameters."""
 
 import importlib.metadata
-import json
 import platform
 import re
 import tomllib
@@ -14,6 +13,7 @@ from thaw.pages.prose import chapters, count_words
 from thaw.pages.tables import describe, table
 from thaw.results.history import head
 from thaw.results.measurements import results
+from thaw.results.runs import read_run
 from thaw.results.wording import join, many
 
 CORE_WATTS = 10.0
@@ -30,8 +30,8 @@ Run = dict[str, dict[str, Any]]
 
 def _runs(variants: Iterable[str]) -> dict[str, Run]:
     """How long the stages of each variant took, and where, of those that have run."""
-    paths = {variant: results().artifacts.run(variant) for variant in variants}
-    return {variant: json.loads(path.read_text()) for variant, path in paths.items() if path.exists()}
+    found = {variant: read_run(results().artifacts.run(variant)) for variant in variants}
+    return {variant: run for variant, run in found.items() if run}
 
 
 def costs() -> None:

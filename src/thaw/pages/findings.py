@@ -3,7 +3,6 @@
 A finding whose measurements are missing is left out.
 """
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from thaw.files import read_csv
 from thaw.params import Train
 from thaw.results.differences import BETTER, difference, differs
 from thaw.results.measurements import Measurement, Results
+from thaw.results.runs import read_run
 from thaw.results.wording import join, many
 
 HEADLINE = "fid_infinite"
@@ -260,8 +260,7 @@ def training_images(results: Results) -> int:
 
 
 def _run(results: Results, variant: str) -> dict[str, Any]:
-    path = results.artifacts.run(variant)
-    return dict(json.loads(path.read_text())) if path.exists() else {}
+    return read_run(results.artifacts.run(variant))
 
 
 def _seconds(results: Results, variant: str) -> float:

@@ -1,6 +1,5 @@
 """Figures and animations on a page: each with its caption, alternative text, label and provenance."""
 
-import json
 import re
 import shutil
 from collections.abc import Sequence
@@ -10,6 +9,7 @@ from typing import Any
 from PIL import Image
 
 from thaw.figures.families import representative_chains, visited
+from thaw.files import read_json
 from thaw.metrics import METRICS
 from thaw.pages.tables import placeholder, provenance
 from thaw.results.measurements import results
@@ -102,8 +102,7 @@ def stepper() -> None:
 def _drawn(name: str) -> dict[str, Any] | None:
     """What the stage `figures` says of a figure, or None where it has not drawn it."""
     captions = results().artifacts.figures / "captions.json"
-    known: dict[str, Any] = json.loads(captions.read_text()) if captions.exists() else {}
-    return known.get(name)
+    return read_json(captions).get(name)
 
 
 def copies() -> Path:

@@ -5,11 +5,10 @@ other parameters than params.yaml has now, its place in the report says so and n
 """
 
 import functools
-import json
 from collections.abc import Callable, Sequence
 
 from thaw.figures.families import by_family, different, kind, short_titles, table_paths
-from thaw.files import read_csv
+from thaw.files import read_csv, read_json
 from thaw.metrics import METRICS
 from thaw.pages import answers, sentences
 from thaw.pages import findings as find
@@ -348,7 +347,7 @@ def classifier_sentence() -> None:
     if not path.exists():
         print("The classifier has not been trained yet; `dvc repro classifier` trains it.\n")
         return
-    entry = json.loads(path.read_text())
+    entry = read_json(path)
     turned = "by how much they were turned, as the images have no labels"
     task = turned if entry.get("task") == "rotation" else "by class"
     print(

@@ -1,6 +1,5 @@
 """What this machine has room for and computes with, asked without importing torch, which takes seconds."""
 
-import json
 import os
 import platform
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 
 from thaw.params import Params
 from thaw.results.layout import Artifacts
+from thaw.results.runs import read_run
 from thaw.results.wording import many
 
 GPU_MEMORY = 1536
@@ -66,8 +66,8 @@ def machine_notes(artifacts: Artifacts, variants: Iterable[str]) -> list[str]:
     """A sentence for each kind of machine that variants were trained on and that rounds otherwise than this one."""
     here, counts = this_machine(), Counter[tuple[tuple[str, str], ...]]()
     for path in filter(Path.exists, map(artifacts.run, variants)):
-        trained = json.loads(path.read_text()).get("train", {})
-        there = {key: trained[key].partition("+")[0] for key in here if key in trained}
+        trained = read_run(path).get("train", {})
+        there = {key: str(trained[key]).partition("+")[0] for key in here if key in trained}
         counts[tuple((key, value) for key, value in there.items() if value != here[key])] += 1
     return [
         f"{many(number, 'variant')} {'was' if number == 1 else 'were'} trained "

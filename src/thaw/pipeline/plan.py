@@ -1,11 +1,11 @@
 """Which stages have to run, in which order, and for how long."""
 
-import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from thaw.pipeline.status import Stage, Status
 from thaw.results.layout import Artifacts
+from thaw.results.runs import read_run
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def seconds(artifacts: Artifacts, stage: Stage) -> float | None:
     """How long a stage took when it last ran; None where no run.json knows."""
     for path, kind in ((artifacts.run(stage.key), stage.kind), (artifacts.study_run(stage.key), "study")):
         if stage.key and path.exists():
-            found: float | None = json.loads(path.read_text()).get(kind, {}).get("seconds")
+            found: float | None = read_run(path).get(kind, {}).get("seconds")
             return found
     return None
 

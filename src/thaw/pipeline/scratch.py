@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from thaw.errors import ThawError
+from thaw.files import read_json, reading
 from thaw.params import read_params, write_profile
 from thaw.pipeline.repro import repro
 from thaw.pipeline.running import environment
@@ -49,8 +50,8 @@ def committed_metrics(artifacts: Artifacts) -> dict[str, dict[str, float]]:
         path = artifacts.metrics(variant)
         name = path.relative_to(artifacts.root).as_posix()
         done = subprocess.run(["git", "show", f"HEAD:{name}"], cwd=artifacts.root, capture_output=True, text=True)
-        if done.returncode == 0:
-            metrics[variant] = json.loads(done.stdout)
-        elif path.exists():
-            metrics[variant] = json.loads(path.read_text())
+        with reading(path):
+            found = json.loads(done.stdout) if done.returncode == 0 else read_json(path)
+            if found:
+                metrics[variant] = {key: float(value) for key, value in found.items()}
     return metrics

@@ -1,7 +1,6 @@
 """Differences between measurements, and whether each is more than noise: one rule for the report and the commands."""
 
 import functools
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from thaw.files import read_csv
+from thaw.files import read_csv, read_json, reading
 from thaw.metrics import METRICS, Metric
 from thaw.params import read_yaml
 from thaw.results.layout import Artifacts
@@ -109,7 +108,10 @@ def paired(before: Measurement, after: Measurement) -> Gap | None:
 
 
 def image_scores(measurement: Measurement) -> tuple[list[int], npt.NDArray[np.float64]] | None:
-    """The numbers of the images and their scores, (trainings, images), where a measurement has them."""
+    """The numbers of the images and their scores, (trainings, images), where a measurement has them.
+
+    Raises ThawError as `reading` does.
+    """
     path = measurement.images
     if path is None or not path.exists():
         return None
@@ -120,15 +122,17 @@ def image_scores(measurement: Measurement) -> tuple[list[int], npt.NDArray[np.fl
 @functools.cache
 def _scores(path: Path, changed: int) -> tuple[list[int], dict[str, npt.NDArray[np.float64]]]:
     """The scores in a file as it is since `changed`, by metric: pages compare each variant with many others."""
-    rows = {(int(row["training"]), int(row["image"])): row for row in read_csv(path)}
-    trainings, images = (sorted({key[axis] for key in rows}) for axis in (0, 1))
-    if len(rows) != len(trainings) * len(images) or not rows:
-        return [], {}
-    metrics = [key for key in next(iter(rows.values())) if key in METRICS and all(row[key] for row in rows.values())]
-    return images, {
-        key: np.array([[float(rows[training, image][key]) for image in images] for training in trainings])
-        for key in metrics
-    }
+    with reading(path):
+        rows = {(int(row["training"]), int(row["image"])): row for row in read_csv(path)}
+        trainings, images = (sorted({key[axis] for key in rows}) for axis in (0, 1))
+        if len(rows) != len(trainings) * len(images) or not rows:
+            return [], {}
+        columns = next(iter(rows.values()))
+        metrics = [key for key in columns if key in METRICS and all(row[key] for row in rows.values())]
+        return images, {
+            key: np.array([[float(rows[training, image][key]) for image in images] for training in trainings])
+            for key in metrics
+        }
 
 
 class State:
@@ -147,8 +151,7 @@ class State:
     @functools.cached_property
     def classifiers(self) -> tuple[str | None, ...]:
         """The checksums of the networks that samples are measured with and read by."""
-        path = self.artifacts.reference("classifier.json")
-        entry: dict[str, Any] = json.loads(path.read_text()) if path.exists() else {}
+        entry = read_json(self.artifacts.reference("classifier.json"))
         return entry.get("sha256"), entry.get("readers_sha256")
 
     def task(self, variant: str) -> tuple[Any, Any]:

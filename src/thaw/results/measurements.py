@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from thaw.files import read_csv
+from thaw.files import read_csv, reading
 from thaw.metrics import METRICS, Metric
 from thaw.params import Params, read_params
 from thaw.results.layout import Artifacts, find_root
@@ -64,16 +64,17 @@ class Measurement:
 def read_measurements(artifacts: Artifacts, path: Path, confidence: float, variant: str = "") -> Iterator[Measurement]:
     """The measurements in a table of intervals: of one variant, or of those that its column `variant` names.
 
-    Metrics without an entry in METRICS are left out.
+    Metrics without an entry in METRICS are left out. Raises ThawError as `reading` does.
     """
-    for row in read_csv(path):
-        if metric := METRICS.get(row["metric"]):
-            name = row.get("variant") or variant
-            yield Measurement(
-                name, metric, float(row["value"]), float(row["low"]), float(row["high"]), int(row["n"]),
-                int(row.get("trainings") or 0), float(row["floor"]) if row.get("floor") else None, confidence,
-                artifacts.table(name, "restorations") if metric.applies_to == "restorations" else None,
-            )  # fmt: skip
+    with reading(path):
+        for row in read_csv(path):
+            if metric := METRICS.get(row["metric"]):
+                name = row.get("variant") or variant
+                yield Measurement(
+                    name, metric, float(row["value"]), float(row["low"]), float(row["high"]), int(row["n"]),
+                    int(row.get("trainings") or 0), float(row["floor"]) if row.get("floor") else None, confidence,
+                    artifacts.table(name, "restorations") if metric.applies_to == "restorations" else None,
+                )  # fmt: skip
 
 
 class Results:

@@ -1,6 +1,5 @@
 """Measure a variant: its samples and restorations, its loss and likelihood, and what faulty protocols make of these."""
 
-import csv
 import time
 
 import torch
@@ -18,7 +17,7 @@ from thaw.evaluation.frechet import frechet_interval, read_moments
 from thaw.evaluation.neighbours import nearest
 from thaw.evaluation.objective import bounds, likelihood_table, loss_row, loss_table, test_losses
 from thaw.evaluation.restorations import image_table, restoration_rows, restoration_scores, severity_table
-from thaw.evaluation.rows import TOTALS, Row, mean_row, read_rows
+from thaw.evaluation.rows import Row, mean_row, read_rows
 from thaw.evaluation.samples import (
     Reference,
     background_row,
@@ -30,8 +29,9 @@ from thaw.evaluation.samples import (
     inception_row,
     legible_row,
 )
-from thaw.files import write_csv, write_json
+from thaw.files import read_csv, reading, write_csv, write_json
 from thaw.loading import load_model
+from thaw.metrics import TOTALS
 from thaw.params import Params, read_params
 from thaw.results.layout import Artifacts
 from thaw.results.runs import record
@@ -74,8 +74,9 @@ def _reference(artifacts: Artifacts, params: Params, variant: str) -> Reference:
     network = load_classifier(artifacts.reference("classifier.safetensors"))
     statistics = artifacts.reference("statistics.safetensors")
     _, header = read_tensors(statistics)
-    with artifacts.reference("floor.csv").open() as file:
-        floors = {int(found["n"]): float(found["fid_classifier"]) for found in csv.DictReader(file)}
+    with reading(artifacts.reference("floor.csv")):
+        rows = read_csv(artifacts.reference("floor.csv"), needed=True)
+        floors = {int(row["n"]): float(row["fid_classifier"]) for row in rows}
     examples = params.variant(variant).train.examples or len(dataset.train)
     seen = Dataset(
         dataset.name, dataset.train.subset(torch.arange(examples)), dataset.validation, dataset.test, dataset.half_range
@@ -214,7 +215,8 @@ def _audit(artifacts: Artifacts, variant: str, reference: Reference, drawn: dict
         rows += audit.restoration_rows(originals, drawn[f"full.{seed}"], half_range)
     for total in read_rows(artifacts.table(variant, "schedule")):
         if total["metric"] == "ks_first_t":
-            with artifacts.table(variant, "first_accepted").open() as file:
-                curves = [int(row["first_t"]) if row["first_t"] else None for row in csv.DictReader(file)]
+            path = artifacts.table(variant, "first_accepted")
+            with reading(path):
+                curves = [int(row["first_t"]) if row["first_t"] else None for row in read_csv(path, needed=True)]
             rows.append(audit.curve_row(total["value"], curves))
     write_csv(artifacts.table(variant, "audit"), rows, audit.COLUMNS)

@@ -14,9 +14,10 @@ from thaw.evaluation.architecture import Block, blocks
 from thaw.evaluation.background import grey_levels
 from thaw.evaluation.matched import COLUMNS, matched_row, matched_table
 from thaw.evaluation.normality import first_accepted, normality, schedule_rows
-from thaw.evaluation.rows import TOTALS, Row
+from thaw.evaluation.rows import Row
 from thaw.evaluation.uniqueness import uniqueness
 from thaw.files import write_csv
+from thaw.metrics import TOTALS
 from thaw.params import Params, read_params
 from thaw.results.layout import Artifacts
 from thaw.variant import build_degradation, build_network

@@ -11,7 +11,7 @@ from thaw.core.sheets import STRIP_COLUMNS, STRIP_IMAGES, shown, write_sheet
 from thaw.core.tensors import write_tensors
 from thaw.data import read_dataset, to_uint8
 from thaw.diffusion.denoising import subsequence
-from thaw.files import read_csv
+from thaw.files import read_csv, reading
 from thaw.loading import load_model
 from thaw.model import Model
 from thaw.params import SampleBudget, read_params
@@ -93,8 +93,9 @@ def run(artifacts: Artifacts, variant: str) -> None:
 
 def matched_step(artifacts: Artifacts, variant: str) -> int | None:
     """The t of matched severity that the stage `forward` found, or None for a variant that restores nothing."""
-    table = read_csv(artifacts.table(variant, "matched"))
-    return next((int(row["t"]) for row in table if row["matched"] == "1"), None)
+    path = artifacts.table(variant, "matched")
+    with reading(path):
+        return next((int(row["t"]) for row in read_csv(path, needed=True) if row["matched"] == "1"), None)
 
 
 def _severities(

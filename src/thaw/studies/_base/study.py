@@ -50,7 +50,8 @@ class Axes:
 class Outcome:
     """What a study found: a small table with a row for each condition, pictures, and curves.
 
-    All rows of a table have the same keys; the first says which condition it is. Strips may differ in length; the names
+    All rows of a table have the same keys; the first says which condition it is. A column has numbers or words, not
+    both. Strips may differ in length; the names
     in `columns` stand above them.
     """
 
