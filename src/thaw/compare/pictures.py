@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from thaw.compare.compare import Comparison, Pair
-from thaw.files import read_csv, replacing
+from thaw.files import read_csv, reading, replacing
 from thaw.metrics import METRICS
 from thaw.results.differences import Side
 
@@ -157,9 +157,17 @@ def _plot(axes: "Axes", curve: Curve, side: Side, color: str) -> None:
             axes.fill_between(x, low, high, color=color, alpha=0.15, linewidth=0)
 
 
+def _opened(path: Path) -> Image.Image:
+    with reading(path):
+        return Image.open(path).convert("RGB")
+
+
 def beside(pictures: dict[str, Path], width: int) -> Image.Image:
-    """Pictures of one width beside each other, each below its name, pixels enlarged without smoothing."""
-    images = [Image.open(path).convert("RGB") for path in pictures.values()]
+    """Pictures of one width beside each other, each below its name, pixels enlarged without smoothing.
+
+    Raises ThawError as `reading` does.
+    """
+    images = [_opened(path) for path in pictures.values()]
     scale = [max(1, width // image.width) for image in images]
     images = [ImageOps.scale(i, k, Image.Resampling.NEAREST) for i, k in zip(images, scale, strict=True)]
     gap = CAPTION // 2

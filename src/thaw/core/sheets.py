@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
-from thaw.files import replacing
+from thaw.files import reading, replacing
 
 T = TypeVar("T")
 
@@ -34,7 +34,13 @@ def write_sheet(path: Path, rows: Sequence[npt.NDArray[np.uint8]]) -> None:
 
 
 def read_sheet(path: Path, size: int) -> npt.NDArray[np.uint8]:
-    """The tiles of a sheet, uint8 of shape (rows, columns, size, size) or (rows, columns, size, size, 3)."""
-    pixels = np.asarray(Image.open(path))
-    rows, columns = pixels.shape[0] // size, pixels.shape[1] // size
-    return pixels.reshape(rows, size, columns, size, *pixels.shape[2:]).swapaxes(1, 2)
+    """The tiles of a sheet, uint8 of shape (rows, columns, size, size) or (rows, columns, size, size, 3).
+
+    Raises ThawError as `reading` does, also where the picture is not made of tiles of that size.
+    """
+    with reading(path), Image.open(path) as picture:
+        pixels = np.asarray(picture)
+        (rows, below), (columns, beside) = (divmod(side, size) for side in pixels.shape[:2])
+        if below or beside:
+            raise ValueError(f"{picture.width} x {picture.height} pixels are no tiles of {size} x {size}")
+        return pixels.reshape(rows, size, columns, size, *pixels.shape[2:]).swapaxes(1, 2)

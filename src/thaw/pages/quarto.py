@@ -4,11 +4,14 @@ import os
 import re
 import shutil
 import sys
+import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from pathlib import Path
 
+from PIL import Image
+
 from thaw.errors import ThawError
-from thaw.files import replacing
+from thaw.files import reading, replacing
 from thaw.pages.coursework import WORDS, chosen, page
 from thaw.pages.plain import render
 from thaw.pages.prose import chapters
@@ -23,8 +26,9 @@ PLAIN = "by thaw's plain renderer, since there is no quarto on PATH"
 def publish(artifacts: Artifacts) -> str:
     """Render report/ to report/_book, and return a sentence that says where it is and what rendered it.
 
-    Raises ThawError where the rendering fails.
+    Raises ThawError where a figure is damaged or the rendering fails.
     """
+    _check_figures(artifacts.figures)
     index = artifacts.book / "index.html"
     written = [(artifacts.book / name).with_suffix(".html") for name in chapters(artifacts.report)]
     if by_quarto(artifacts.report, written):
@@ -38,8 +42,9 @@ def publish_coursework(artifacts: Artifacts, variants: str) -> str:
     """Render report/coursework.qmd about `variants` to report/_coursework; say where it is and how many words it has.
 
     Quarto makes an HTML and a PDF file; the plain renderer makes the HTML file. Raises ThawError where params.yaml has
-    no such variant or the rendering fails; what stood there before then stays.
+    no such variant, a figure is damaged or the rendering fails; what stood there before then stays.
     """
+    _check_figures(artifacts.figures)
     source = page(artifacts)
     if not source.is_file():
         raise ThawError(f"{source} does not exist: it should be the report; `git checkout` brings it back.")
@@ -60,6 +65,17 @@ def publish_coursework(artifacts: Artifacts, variants: str) -> str:
     words = int(counted[1]) if counted else 0
     too_many = f", {words - WORDS} too many" if words > WORDS else ""
     return f"The report about {', '.join(names)} is {where}. It has {words} words of at most {WORDS}{too_many}."
+
+
+def _check_figures(folder: Path) -> None:
+    """Raise ThawError where a figure is damaged, in whose place a browser would show nothing, and nobody would know."""
+    for path in sorted(folder.glob("*.*")):
+        with reading(path):
+            if path.suffix == ".svg":
+                ET.parse(path)
+            elif path.suffix in (".png", ".webp"):
+                with Image.open(path) as picture:
+                    picture.load()
 
 
 def find_quarto() -> str | None:
