@@ -17,7 +17,7 @@ from thaw.pipeline.machine import machine_notes, this_machine
 from thaw.pipeline.parameters import parameters_that_differ
 from thaw.pipeline.running import DVC, environment
 from thaw.pipeline.status import Change, Status
-from thaw.pipeline.why import Rerun, in_brief, in_words, out_of_sync, parameters_since
+from thaw.pipeline.why import LOCK, Rerun, in_brief, in_words, out_of_sync, parameters_since
 
 
 def changes(project: Project) -> dict[str, list[str]]:
@@ -133,6 +133,18 @@ def test_what_dvc_refuses_is_one_sentence(project: Project) -> None:
     project.edit("dvc.yaml", "${item.variant}", "${item.vacant}")
     with pytest.raises(ThawError, match=r"^DVC cannot work in this project: .*study@.*; `dvc status` says more\.$"):
         Status.read(project)
+
+
+@pytest.mark.parametrize("wrong", ["stages", "deps", "path"])
+def test_a_lock_of_wrong_types_is_one_sentence(project: Project, wrong: str) -> None:
+    lock = read_yaml(project.root / LOCK)
+    stage = lock["stages"][f"train@{A}"]
+    holder = {"stages": lock, "deps": stage, "path": stage["deps"][0]}[wrong]
+    holder[wrong] = 5 if wrong == "path" else [5]
+    (project.root / LOCK).write_text(json.dumps(lock))
+    for read in (Status.read, lambda artifacts: parameters_since(artifacts, A)):
+        with pytest.raises(ThawError, match=r"^[^\n]*dvc\.lock[^\n]*$"):
+            read(project)
 
 
 def test_a_review_names_the_first_few_causes(project: Project) -> None:

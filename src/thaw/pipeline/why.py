@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from thaw.files import replacing
+from pydantic import BaseModel, TypeAdapter
+
+from thaw.files import reading, replacing
 from thaw.params import PARAMS_FILE, read_yaml
 from thaw.pipeline.parameters import changed_since, parameters_that_differ
 from thaw.pipeline.status import Change, Status
@@ -67,9 +69,28 @@ def reruns(before: Path, after: Path) -> list[Rerun]:
     return [Rerun(*name.partition("@")[::2], reason) for name, reason in reasons.items()]
 
 
+class _Locked(BaseModel):
+    """A dependency or an output in a lock file, as far as thaw reckons with it."""
+
+    path: str
+
+
+class _Entry(BaseModel):
+    """A stage in a lock file, likewise."""
+
+    deps: list[_Locked] = []
+    outs: list[_Locked] = []
+    params: dict[str, dict[str, Any]] = {}
+
+
 def lock_entries(lock: Path) -> dict[str, Any]:
-    """What a lock file of DVC has, by stage; nothing where there is none."""
-    return read_yaml(lock).get("stages", {}) if lock.exists() else {}
+    """What a lock file of DVC has, by stage; nothing where there is none. Raises ThawError as `reading` does."""
+    if not lock.exists():
+        return {}
+    with reading(lock):
+        stages: dict[str, Any] = read_yaml(lock).get("stages", {})
+        TypeAdapter(dict[str, _Entry]).validate_python(stages)
+        return stages
 
 
 def _hashes(entry: Mapping[str, Any], kind: str) -> dict[str, str]:
@@ -86,7 +107,7 @@ def _reason(before: Mapping[str, Any] | None, after: Mapping[str, Any], made: It
     files = [path for path in dict.fromkeys((*old, *new)) if old.get(path) != new.get(path)]
     changes += [Change("code", path) for path in files if not any(_overlap(path, out) for out in made)]
     if before.get("cmd") != after.get("cmd"):
-        changes.append(Change("command", after["cmd"]))
+        changes.append(Change("command", after.get("cmd", "")))
     if changes:
         return in_brief(changes)
     return "what earlier stages made" if files else "nothing that it reads: it was repeated, with another outcome"
@@ -104,7 +125,7 @@ def parameters_since(artifacts: Artifacts, name: str) -> list[Change]:
     """
     files, kept = (artifacts.params, artifacts.root / LOCK), artifacts.kept("parameters-since.json")
     signature = [[file.stat().st_mtime_ns, file.stat().st_size] for file in files if file.exists()]
-    with contextlib.suppress(OSError, ValueError):
+    with contextlib.suppress(OSError, ValueError, TypeError):
         known, found = json.loads(kept.read_text())
         if known == signature:
             return [Change("parameter", key, "", *values) for key, values in found.get(name, {}).items()]
