@@ -1,7 +1,6 @@
 """Loading trained variants: for the stages, and for whoever writes `thaw.load("ddpm-linear")`."""
 
 import functools
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,9 +11,11 @@ from thaw.core.hardware import device
 from thaw.core.tensors import read_tensors
 from thaw.data import read_dataset
 from thaw.errors import ThawError
+from thaw.files import read_json, reading
 from thaw.model import Model
 from thaw.params import Params, Train, read_params
 from thaw.results.layout import Artifacts, find_root
+from thaw.results.runs import read_run
 from thaw.variant import build_degradation, build_network, build_sampling, build_target, precondition
 
 
@@ -34,7 +35,7 @@ def load(variant: str, *, seed: int | None = None, point: str = "best", root: Pa
     `seed` selects one of several trainings (the first by default), `point` the `best` weights or a milestone such as
     `"0.5"`, and `root` the project (by default the one around the current folder, else the one thaw stands in). The
     sampler is that of params.yaml, in as many steps as its budget says, so results are those of the stages. Raises
-    ThawError where there is no such variant, or its weights are not on this machine.
+    ThawError where there is no such variant, or its weights are not on this machine, damaged or no finite numbers.
     """
     try:
         artifacts = Artifacts(find_root(Path(root) if root else None))
@@ -53,10 +54,13 @@ def load_model(
     path = artifacts.models(variant) / "model.json"
     if not path.exists():
         raise ThawError(f"models/{variant} is not on this machine; {_remedy(artifacts, variant)}")
-    description = json.loads(path.read_text())
-    if Train.model_validate(description["train"]) != block.train.model_copy(update={"trainings": None}):
+    with reading(path):
+        description = read_json(path)
+        trained = Train.model_validate(description["train"])
+        images_seen, seeds = int(description["images"]), [int(s) for s in description["seeds"]]
+        milestones = [str(point) for point in description["milestones"]]
+    if trained != block.train.model_copy(update={"trainings": None}):
         raise ThawError(f"models/{variant} was trained with other parameters; {_remedy(artifacts, variant)}")
-    seeds = [int(s) for s in description["seeds"]]
     weights = artifacts.weights(variant, seeds[0] if seed is None else seed, point)
     if not weights.exists():
         points = sorted(file.stem for file in weights.parent.glob("*.safetensors"))
@@ -67,7 +71,11 @@ def load_model(
     shape = params.data.shape
     degradation = build_degradation(block.train, params.data, f"variants.{variant}.train", artifacts.root)
     network = precondition(build_network(block.train, shape, f"variants.{variant}.train"), block.train, degradation)
-    network.load_state_dict(read_tensors(weights)[0])
+    with reading(weights):
+        state, _ = read_tensors(weights)
+        network.load_state_dict(state)
+        if not all(value.isfinite().all() for value in state.values()):
+            raise ValueError("weights in it are no finite numbers")
 
     @functools.cache
     def images() -> Tensor:
@@ -85,12 +93,12 @@ def load_model(
         device(),
     )
     torch.set_num_threads(params.threads)
-    return Loaded(model, description["images"], seeds, description["milestones"])
+    return Loaded(model, images_seen, seeds, milestones)
 
 
 def _remedy(artifacts: Artifacts, variant: str) -> str:
     command = f"`dvc repro train@{variant}` trains it"
     if artifacts.run(variant).exists():
-        minutes = json.loads(artifacts.run(variant).read_text()).get("train", {}).get("seconds", 0) / 60
+        minutes = read_run(artifacts.run(variant)).get("train", {}).get("seconds", 0) / 60
         command += f" (it took {minutes:.0f} minutes)"
     return f"{command}, or `dvc pull` brings it where a DVC remote has it."

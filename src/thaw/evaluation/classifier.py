@@ -4,10 +4,12 @@ The penultimate layer of the first is the feature space of fid_classifier. Where
 instead by how many quarter turns an image was rotated (Gidaris et al. 2018), and there are no readers.
 """
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from thaw.core.randomness import generator
 from thaw.core.tensors import read_tensors
 from thaw.data import Images
+from thaw.files import read_json, reading
 from thaw.params import Classifier, Readers
 from thaw.progress import Meter
 
@@ -164,25 +167,46 @@ def train_readers(images: Images, params: Readers) -> list[FeatureNetwork]:
     ]
 
 
+def checksum(path: Path) -> str:
+    """The SHA-256 of a file, by which classifier.json knows the networks."""
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def load_classifier(path: Path) -> FeatureNetwork:
-    """The network of a weights file."""
-    weights, header = read_tensors(path)
-    network = FeatureNetwork(header["channels"], header["classes"])
-    network.load_state_dict(weights)
-    return network.eval()
+    """The network of a weights file.
+
+    Raises ThawError where it is damaged, or not the one that classifier.json, if there is one beside it, is about.
+    """
+    with reading(path):
+        weights, header = _stored(path, "sha256")
+        network = FeatureNetwork(header["channels"], header["classes"])
+        network.load_state_dict(weights)
+        return network.eval()
 
 
 def load_readers(path: Path) -> list[FeatureNetwork]:
-    """The readers of a weights file, whose names begin with the number of a reader: none for images without labels."""
-    weights, header = read_tensors(path)
-    readers = []
-    for index in range(header["count"]):
-        network = FeatureNetwork(header["channels"], header["classes"])
-        prefix = f"{index}."
-        own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
-        network.load_state_dict(own)
-        readers.append(network.eval())
-    return readers
+    """The readers of a weights file, whose names begin with the number of a reader: none for images without labels.
+
+    Raises ThawError as `load_classifier` does.
+    """
+    with reading(path):
+        weights, header = _stored(path, "readers_sha256")
+        readers = []
+        for index in range(header["count"]):
+            network = FeatureNetwork(header["channels"], header["classes"])
+            prefix = f"{index}."
+            own = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+            network.load_state_dict(own)
+            readers.append(network.eval())
+        return readers
+
+
+def _stored(path: Path, key: str) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """What a weights file has. Raises ValueError where classifier.json beside it has another checksum under `key`."""
+    known = read_json(path.with_name("classifier.json"))
+    if known and known[key] != checksum(path):
+        raise ValueError(f"its SHA-256 is not the {key} of classifier.json")
+    return read_tensors(path)
 
 
 @torch.inference_mode()

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from thaw.core.tensors import read_tensors
 from thaw.evaluation.bootstrap import resampled_indices, reverse_percentile
 from thaw.evaluation.intervals import Interval
+from thaw.files import reading
 
 
 class Moments(NamedTuple):
@@ -27,9 +28,13 @@ def moments(features: Tensor) -> Moments:
 
 
 def read_moments(path: Path, prefix: str = "") -> Moments:
-    """The real images' moments in reference/statistics.safetensors, whose names may begin with a prefix."""
-    stored, header = read_tensors(path)
-    return Moments(stored[f"{prefix}mean"], stored[f"{prefix}covariance"], header["count"])
+    """The real images' moments in reference/statistics.safetensors, whose names may begin with a prefix.
+
+    Raises ThawError as `reading` does.
+    """
+    with reading(path):
+        stored, header = read_tensors(path)
+        return Moments(stored[f"{prefix}mean"], stored[f"{prefix}covariance"], header["count"])
 
 
 def symmetric_root(covariance: Tensor) -> Tensor:

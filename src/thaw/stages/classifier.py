@@ -1,13 +1,17 @@
 """Train the networks that the evaluation measures with: the feature network, and the readers of `legible`."""
 
-import hashlib
-from pathlib import Path
-
 import torch
 
 from thaw.core.tensors import write_tensors
 from thaw.data import Images, read_dataset
-from thaw.evaluation.classifier import FeatureNetwork, predict, train_classifier, train_readers, with_classes
+from thaw.evaluation.classifier import (
+    FeatureNetwork,
+    checksum,
+    predict,
+    train_classifier,
+    train_readers,
+    with_classes,
+)
 from thaw.files import write_json
 from thaw.params import read_params
 from thaw.results.layout import Artifacts
@@ -41,9 +45,9 @@ def run(artifacts: Artifacts) -> None:
             "test_accuracy": _accuracy(network, test),
             "test_images": len(test),
             "task": header["task"],
-            "sha256": _checksum(artifacts.reference("classifier.safetensors")),
+            "sha256": checksum(artifacts.reference("classifier.safetensors")),
             "readers_test_accuracy": [_accuracy(reader, test) for reader in readers],
-            "readers_sha256": _checksum(artifacts.reference("readers.safetensors")),
+            "readers_sha256": checksum(artifacts.reference("readers.safetensors")),
         },
     )
 
@@ -51,7 +55,3 @@ def run(artifacts: Artifacts) -> None:
 def _accuracy(network: FeatureNetwork, images: Images) -> float:
     assert images.labels is not None
     return (predict(network, images.pixels) == images.labels).double().mean().item()
-
-
-def _checksum(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()

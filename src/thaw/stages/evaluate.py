@@ -13,7 +13,7 @@ from thaw.data import Dataset, read_dataset, to_uint8
 from thaw.diffusion.degradation import NormalMixture
 from thaw.evaluation import audit
 from thaw.evaluation.classifier import features, load_classifier, load_readers
-from thaw.evaluation.frechet import frechet_interval, read_moments
+from thaw.evaluation.frechet import frechet_interval, moments, read_moments
 from thaw.evaluation.neighbours import nearest
 from thaw.evaluation.objective import bounds, likelihood_table, loss_row, loss_table, test_losses
 from thaw.evaluation.restorations import image_table, restoration_rows, restoration_scores, severity_table
@@ -37,6 +37,8 @@ from thaw.results.layout import Artifacts
 from thaw.results.runs import record
 
 SHEET_COLUMNS = 10
+NEAR = 1e-3
+"""How far moments of the same features may lie apart: far more than processors differ by, and nothing that counts."""
 CLASSES = ("class", "share", "low", "high", "n", "test_images")
 SEVERITIES = ("t", "tau", "restoration", "metric", "value", "low", "high", "n")
 IMAGES = ("training", "image", "rmse", "ssim", "psnr", "rmse_matched", "ssim_matched", "psnr_matched")
@@ -55,7 +57,10 @@ def run(artifacts: Artifacts, variant: str) -> None:
     params = read_params(artifacts.params)
     torch.set_num_threads(params.threads)
     reference = _reference(artifacts, params, variant)
-    drawn, _ = read_tensors(artifacts.samples(variant))
+    with reading(artifacts.samples(variant)):
+        drawn, _ = read_tensors(artifacts.samples(variant))
+        if not _seeds(drawn):
+            raise ValueError("it has no samples")
     restores = params.variant(variant).train.target != "adversarial"  # a generator restores nothing
 
     rows = _measure_samples(artifacts, params, variant, reference, drawn)
@@ -73,7 +78,13 @@ def _reference(artifacts: Artifacts, params: Params, variant: str) -> Reference:
     dataset = read_dataset(params.data, artifacts.root)
     network = load_classifier(artifacts.reference("classifier.safetensors"))
     statistics = artifacts.reference("statistics.safetensors")
-    _, header = read_tensors(statistics)
+    of_test = features(network, dataset.test.pixels)
+    with reading(statistics):
+        real, expected, header = read_moments(statistics), moments(of_test), read_tensors(statistics)[1]
+        within, limit = float(header["within"]), float(header["limit"])
+        for one, other in zip(real[:2], expected[:2], strict=True):
+            if not torch.allclose(one, other, rtol=NEAR, atol=NEAR):
+                raise ValueError("its moments are not those of the test images by this classifier")
     with reading(artifacts.reference("floor.csv")):
         rows = read_csv(artifacts.reference("floor.csv"), needed=True)
         floors = {int(row["n"]): float(row["fid_classifier"]) for row in rows}
@@ -83,7 +94,7 @@ def _reference(artifacts: Artifacts, params: Params, variant: str) -> Reference:
     )
     return Reference(
         seen, network, load_readers(artifacts.reference("readers.safetensors")), params.evaluation.readers.sure,
-        read_moments(statistics), features(network, dataset.test.pixels), header["within"], floors, header["limit"],
+        real, of_test, within, floors, limit,
         params.evaluation.confidence, params.budget.evaluate.resamples,
     )  # fmt: skip
 
