@@ -318,11 +318,13 @@ def refused(artifacts: Artifacts, read: Act) -> str:
 
 
 @pytest.mark.parametrize("name", KINDS)
-def test_a_whole_file_is_read(prepared: Artifacts, name: str) -> None:
+def test_a_whole_file_is_read_and_stays_as_it_is(prepared: Artifacts, name: str) -> None:
     kind = KINDS[name]
     if kind.write:
         kind.write(prepared)
+    before = kind.path(prepared).read_bytes()
     kind.read(prepared)
+    assert kind.path(prepared).read_bytes() == before
 
 
 @pytest.mark.parametrize(("name", "damage"), CASES, ids=[f"{name}: {damage.__name__}" for name, damage in CASES])

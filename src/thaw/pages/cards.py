@@ -7,6 +7,7 @@ from html import escape
 
 from PIL import Image
 
+from thaw.files import reading
 from thaw.pages.illustrations import copies
 from thaw.results.measurements import Results, results
 
@@ -32,7 +33,8 @@ def cards() -> None:
 def card(found: Results, variant: str) -> str:
     """The card of one variant: its first samples, its numbers and, if the gallery has it, a link to its place there."""
     picture, title = io.BytesIO(), escape(found.params.title(variant))
-    with Image.open(found.artifacts.sheet(variant, "samples")) as sheet:
+    path = found.artifacts.sheet(variant, "samples")
+    with reading(path), Image.open(path) as sheet:
         width, height = (min(s, n * found.params.data.pixels) for s, n in zip(sheet.size, SHOWN, strict=True))
         sheet.crop((0, 0, width, height)).save(picture, "webp", quality=QUALITY, method=6)
     encoded = base64.b64encode(picture.getvalue()).decode()

@@ -9,21 +9,13 @@ from typing import Any
 from PIL import Image
 
 from thaw.figures.families import representative_chains, visited
-from thaw.files import read_json
+from thaw.files import read_json, reading
 from thaw.metrics import METRICS
-from thaw.pages.tables import placeholder, provenance
+from thaw.pages.tables import COLUMNS, placeholder, provenance
 from thaw.results.measurements import results
 from thaw.results.wording import join
 
 SYMBOLS = {"z": "z", "ᾱ": r"\bar\alpha"}
-COLUMNS = {
-    "alpha_bar": "$\\bar\\alpha_t$", "alpha_bar_T": "$\\bar\\alpha_T$", "best_multiple": "best multiple of $z_t$",
-    "dispersion": "dispersion of hits", "distance": "distance (RMS)", "from_naive": "from naive (RMS)",
-    "high": "to", "hit": "points hit", "hit_expected": "points hit, expected", "hit_T": "points hit, all steps",
-    "largest_share": "largest step", "low": "from", "off_data": "off the data", "off_data_T": "off the data, all steps",
-    "outside": "outside the range", "spatial_rms": "spatial RMS", "z_t": "$z_t$", "zero": "0",
-}  # fmt: skip
-"""What the columns of studies' tables are called, in their captions too."""
 MADE_BY = "`make report` makes what it is drawn from."
 
 
@@ -86,7 +78,8 @@ def stepper() -> None:
     print("::: {#fig-steps}\n\n:::: {.stepper}\n")
     for kind, variant in chains.items():
         name, title = f"steps-{kind}.png", found.params.title(variant)
-        with Image.open(found.artifacts.sheet(variant, "chain")) as sheet:  # the first rows are z_t and the estimate
+        path = found.artifacts.sheet(variant, "chain")
+        with reading(path), Image.open(path) as sheet:  # the first rows are z_t and the estimate
             pair = sheet.crop((0, 0, sheet.width, 2 * found.params.data.pixels))
             pair.save(copies() / name, optimize=True)
         alt = _spoken(f"A step of sampling with {title}: z_t, and below it the estimate of the image.")

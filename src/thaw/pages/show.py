@@ -16,8 +16,8 @@ from thaw.pages.appendix import costs, environment, epoch_times, parameters, wor
 from thaw.pages.cards import cards
 from thaw.pages.claims import decided, tally
 from thaw.pages.evidence import audit, few_images_note, published_numbers, study_floor
-from thaw.pages.illustrations import COLUMNS, animation, figure, stepper, typeset
-from thaw.pages.tables import best_cell, describe, provenance, table, value, warning
+from thaw.pages.illustrations import animation, figure, stepper, typeset
+from thaw.pages.tables import COLUMNS, best_cell, describe, provenance, table, value, warning
 from thaw.params import Choice, Comparison, VariantStudy
 from thaw.pipeline.why import in_words, parameters_since
 from thaw.results.measurements import pictures, results

@@ -12,6 +12,14 @@ from thaw.results.layout import Artifacts, find_root
 from thaw.results.measurements import Measurement
 from thaw.results.wording import code, join, markdown_table, shown
 
+COLUMNS = {
+    "alpha_bar": "$\\bar\\alpha_t$", "alpha_bar_T": "$\\bar\\alpha_T$", "best_multiple": "best multiple of $z_t$",
+    "dispersion": "dispersion of hits", "distance": "distance (RMS)", "from_naive": "from naive (RMS)",
+    "high": "to", "hit": "points hit", "hit_expected": "points hit, expected", "hit_T": "points hit, all steps",
+    "largest_share": "largest step", "low": "from", "off_data": "off the data", "off_data_T": "off the data, all steps",
+    "outside": "outside the range", "spatial_rms": "spatial RMS", "z_t": "$z_t$", "zero": "0",
+}  # fmt: skip
+"""What the columns of studies' tables are called, in their captions too."""
 NUMBER = re.compile(r"(\W*\d+)(\.\d+)?(?![\d.e])")
 """What stands before the point of a number, signs and the stars of bold type too, and its decimals."""
 MARKUP = re.compile(r"([\\`*\[\]<>$])")
