@@ -30,8 +30,13 @@ def read_folder(data: Data, folder: Path) -> tuple[Images, Images]:
         )
     has_parts = (folder / "train").is_dir() and (folder / "test").is_dir()
     parts = ["train", "test"] if has_parts else ["."]
-    files = [_files(data, folder, part) for part in parts]
-    _refuse_shared(data, folder, dict(zip(parts, files, strict=True)))
+    found = [_files(data, folder, part) for part in parts]
+    if has_parts and (shared := found[0].keys() & found[1].keys()):
+        raise ThawError(
+            f"{Path(data.path) / 'test' / min(found[1][real] for real in shared)} is a file of train/ too; a test "
+            "image must not be one that is trained on, so take it away from one of them."
+        )
+    files = [sorted(part.values(), key=Path.as_posix) for part in found]
     images = [
         Images(_read(data, folder, part, paths), labels)
         for part, paths, labels in zip(parts, files, _labels(files), strict=True)
@@ -39,8 +44,11 @@ def read_folder(data: Data, folder: Path) -> tuple[Images, Images]:
     return (images[0], images[1]) if has_parts else split(images[0], TEST_FRACTION, data.seed)
 
 
-def _files(data: Data, folder: Path, part: str) -> list[Path]:
-    """Find the image files of a part, relative to it. Hidden ones are thumbnails and leavings of the system."""
+def _files(data: Data, folder: Path, part: str) -> dict[str, Path]:
+    """Find the image files of a part, relative to it, by where they really are.
+
+    Hidden ones are thumbnails and leavings of the system.
+    """
     found, walked = dict[str, Path](), set[str]()
     for parent, folders, names in os.walk(folder / part, followlinks=True):
         walked.add(os.path.realpath(parent))  # a link to a folder above would be followed for ever
@@ -55,20 +63,7 @@ def _files(data: Data, folder: Path, part: str) -> list[Path]:
             f"{Path(data.path) / part} has no image files; put some there ({', '.join(sorted(SUFFIXES))}), "
             "or set data.path in params.yaml to the folder that has them."
         )
-    return sorted(found.values(), key=lambda path: path.as_posix())
-
-
-def _refuse_shared(data: Data, folder: Path, parts: dict[str, list[Path]]) -> None:
-    """Raise ThawError where links make one file a training image and a test image."""
-    known: dict[str, str] = {}
-    for part, paths in parts.items():
-        for path in paths:
-            first = known.setdefault(os.path.realpath(folder / part / path), part)
-            if first != part:
-                raise ThawError(
-                    f"{Path(data.path) / part / path} is a file of {first}/ too; a test image must not be one that is "
-                    "trained on, so take it away from one of them."
-                )
+    return found
 
 
 def _labels(files: list[list[Path]]) -> list[Tensor] | list[None]:
