@@ -15,7 +15,7 @@ environment := sh scripts/environment.sh
 compile := .venv/bin/uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-header --group build
 
-.PHONY: help report quick reproduce test bench docs env hooks lock clean
+.PHONY: help report quick reproduce test bench docs env hooks lock runtime clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' Makefile
@@ -68,6 +68,10 @@ lock: ## Bring both lock files up to date with pyproject.toml
 	@$(compile) -o requirements.lock
 	@$(compile) --group dev -c requirements.lock -o requirements-dev.lock
 	@echo "The pinned versions are in requirements.lock and requirements-dev.lock"
+
+runtime: ## Fetch the runtime of the page on which readers try models, with npm, and check it
+	@$(environment) uv
+	@.venv/bin/uv run --quiet --no-project --with zopfli==0.4.3 python scripts/runtime.py
 
 clean: ## Remove caches and API pages; results, models and .venv stay
 	@rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis .quarto report/.quarto report/.jupyter_cache docs/api

@@ -26,6 +26,7 @@ GOALS = {
     "env": ["quarto"],
     "hooks": ["dev"],
     "lock": ["uv"],
+    "runtime": ["uv"],
     "clean": [],
 }
 """What each target of the Makefile asks of the script before anything else."""
