@@ -97,6 +97,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Project:
     content["variants"] = {name: content["variants"][name] for name in (A, B)}
     trained = {STUDY: {"name": "zoom_evolution", "variant": B}}
     content["studies"] = {"trained": trained, "untrained": {}, "compared": {}}
+    content["demos"] = {}
     project.params.write_text(json.dumps(content))
     for name, text in {
         "dvc.yaml": STAGES, ".dvc/config": "[core]\n    analytics = false\n", ".dvcignore": "run.json\n",

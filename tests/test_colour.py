@@ -66,6 +66,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     params["normality"] |= {"images": 4, "draws": 1, "points": 5}
     params["evaluation"]["classifier"] |= {"epochs": 1, "batch_size": 64}
     params["studies"] = {"trained": {}, "untrained": {}, "compared": {}}
+    params["demos"] = {}
     (root / "params.yaml").write_text(json.dumps(params))
 
     artifacts = Artifacts(root)

@@ -58,6 +58,7 @@ def undrawn(tmp_path_factory: pytest.TempPathFactory) -> Artifacts:
     content["variants"] = {name: content["variants"][name] for name in KEPT}
     content["variants"][NEW] = json.loads(json.dumps(content["variants"]["ddpm-linear"]))
     content["studies"] = {"trained": {}, "untrained": {}, "compared": {}}
+    content["demos"] = {}
     with artifacts.params.open("w") as file:
         yaml.dump(content, file)
     for seed, variant in enumerate(("ddpm-linear", NEW)):

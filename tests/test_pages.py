@@ -39,6 +39,7 @@ def book(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactor
     if request.param == "one variant":
         params["variants"] = dict(list(params["variants"].items())[:1])
         params["studies"] = {"trained": {}, "untrained": {}, "compared": {}}
+        params["demos"] = {}
     with (root / "params.yaml").open("w") as file:
         YAML().dump(params, file)
     if request.param != "no results":

@@ -75,6 +75,7 @@ def keep_few(project: Artifacts) -> None:
     study = {"name": "zoom_evolution", "variant": RESTORING}
     untrained = {name: content["studies"]["untrained"][name] for name in STUDIED["untrained"]}
     content["studies"] = {"trained": {STUDIED["trained"][0]: study}, "untrained": untrained, "compared": {}}
+    content["demos"] = {}
     with project.params.open("w") as file:
         yaml.dump(content, file)
     lock = project.root / "dvc.lock"

@@ -52,6 +52,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Artifac
     params = read_yaml(ROOT / "params.yaml")
     params["variants"] = {name: params["variants"][name] for name in (A, B)}
     params["studies"] = {"trained": {}, "untrained": {}, "compared": {}}
+    params["demos"] = {}
     del params["titles"]
     (tmp_path / "params.yaml").write_text(json.dumps(params))
     artifacts = Artifacts(tmp_path)

@@ -30,11 +30,12 @@ STAGES = {
     "sample": "Draw images from a trained variant and restore test images with it.",
     "evaluate": "Measure a variant's samples and restorations, its loss and its likelihood.",
     "study": "Run a study: what a table, curves or pictures say beyond the comparison of the variants.",
+    "demo": "Write the page on which a reader tries three models in the browser.",
     "summarize": "Bring the metrics of all variants into one table.",
     "figures": "Draw every figure of the report.",
 }
-OF_ONE = ("forward", "train", "sample", "evaluate", "study")
-"""The stages of one variant or study, whose name is their argument."""
+OF_ONE = ("forward", "train", "sample", "evaluate", "study", "demo")
+"""The stages of one variant, study or demo, whose name is their argument."""
 
 
 def _here() -> Artifacts:

@@ -263,6 +263,14 @@ class Studies(Strict):
     compared: dict[str, Comparison]
 
 
+class Demo(Strict):
+    """A page on which a reader tries models: of each degradation, the variant that it carries."""
+
+    gaussian_noise: str
+    blur: str
+    zoom: str
+
+
 class Normality(Strict):
     """The test of z_t against N(0, 1)."""
 
@@ -297,6 +305,7 @@ class Params(Strict):
     normality: Normality
     evaluation: Evaluation
     studies: Studies
+    demos: dict[str, Demo] = Field(default_factory=dict)
 
     @model_validator(mode="before")
     @classmethod
@@ -426,6 +435,7 @@ def read_params(path: Path = Path(PARAMS_FILE)) -> Params:
                 f"variants.{name} is adversarial, which is trained by adam alone; write adam."
             )
     _check_studies(path, params)
+    _check_demos(path, params)
     _check_fairness(path, params)
     return params
 
@@ -489,6 +499,25 @@ def _check_studies(path: Path, params: Params) -> None:
         raise ThawError(f"{path.name}: studies has {twice[0]} both in trained and in untrained; rename one of them.")
     if both := sorted({*params.variants} & {*params.studies.trained, *params.studies.untrained}):
         raise ThawError(f"{path.name}: {both[0]} names a variant and a study; rename one of them.")
+
+
+def _check_demos(path: Path, params: Params) -> None:
+    """Refuse a demo of a variant that there is not, or that has another degradation, and a name that is no demo's."""
+    taken = {*params.variants, *params.studies.trained, *params.studies.untrained}
+    for key, demo in params.demos.items():
+        if key in taken or not VARIANT_NAME.fullmatch(key):
+            raise ThawError(
+                f"{path.name}: demos has {key}, which names a variant or a study, or is not a name thaw can use for "
+                "files; take other lower-case letters and digits, with single hyphens between."
+            )
+        for degradation, name in demo:
+            fitting = [n for n, v in params.variants.items() if v.train.degradation.name == degradation]
+            if name not in fitting:
+                raise ThawError(
+                    f"{path.name}: demos.{key}.{degradation} is {name}, which is no variant with that degradation"
+                    f"{suggest(name, fitting)}; take {' or '.join(fitting) or 'one, once there is one'}, or remove "
+                    f"demos.{key}."
+                )
 
 
 def read_yaml(path: Path) -> Any:

@@ -98,6 +98,10 @@ class Artifacts:
         """The folder of what a study found."""
         return self.results / "studies" / key
 
+    def demo(self, key: str) -> tuple[Path, Path]:
+        """A page on which a reader tries models, and the golden vectors of its JavaScript."""
+        return self.results / "demo" / f"{key}.html", self.results / "demo" / f"{key}.json"
+
     def run(self, variant: str) -> Path:
         """How long each stage of a variant took, and where; no output of DVC."""
         return self.variant(variant) / "run.json"
