@@ -1,4 +1,4 @@
-"""Figures and animations on a page: each with its caption, alternative text, label and provenance."""
+"""Figures, animations and demos on a page: each figure with its caption, alternative text, label and provenance."""
 
 import re
 import shutil
@@ -90,6 +90,19 @@ def stepper() -> None:
     print("::::\n\nSampling step by step, with $z_t$ above, and below it the estimate of the image that the network "
           f"makes of it: {join(named)}.\n\n:::\n")  # fmt: skip
     provenance([found.artifacts.sheet(variant, "chain") for variant in chains.values()], "sample")
+
+
+def demo(key: str) -> None:
+    """Print where the page is on which a reader tries models and, in Quarto's HTML, that page in a frame."""
+    page, _ = results().artifacts.demo(key)
+    if not page.exists():
+        print(f"The page is not there yet: `dvc repro demo@{key}` makes it.\n")
+        return
+    print(f"It is `{page.relative_to(results().artifacts.root)}`, one file that needs nothing beside it.\n")
+    shutil.copyfile(page, results().artifacts.report / page.name)  # Quarto copies nothing from beside report/
+    frame = f'<iframe class="demo" src="{page.name}" title="Models to try" loading="lazy"></iframe>'
+    print(f'::: {{.content-visible .beside when-format="html"}}\n[Open it alone]({page.name}){{target="_blank"}}\n')
+    print(f"::: column-page-right\n```{{=html}}\n{frame}\n```\n:::\n:::\n")
 
 
 def _drawn(name: str) -> dict[str, Any] | None:

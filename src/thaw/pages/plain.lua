@@ -107,7 +107,9 @@ function numbering.Div(div)
   local here = when:find("^html") ~= nil and not unless:find("^html")
   local visible, hidden = div.classes:includes("content-visible"), div.classes:includes("content-hidden")
   local callout = div.classes:find_if(function(class) return class:find("^callout%-") end)
-  if visible or hidden then
+  if div.classes:includes("beside") then
+    return {}, false -- it needs a file beside the page
+  elseif visible or hidden then
     return here == visible and content:walk(numbering) or {}, false
   elseif callout then
     local title = pandoc.Inlines(div.attributes.title or (callout:gsub("^callout%-(%l)", string.upper)))

@@ -16,7 +16,7 @@ from thaw.pages.appendix import costs, environment, epoch_times, parameters, wor
 from thaw.pages.cards import cards
 from thaw.pages.claims import decided, tally
 from thaw.pages.evidence import audit, few_images_note, published_numbers, study_floor
-from thaw.pages.illustrations import animation, figure, stepper, typeset
+from thaw.pages.illustrations import animation, demo, figure, stepper, typeset
 from thaw.pages.tables import COLUMNS, best_cell, describe, provenance, table, value, warning
 from thaw.params import Choice, Comparison, VariantStudy
 from thaw.pipeline.why import in_words, parameters_since
@@ -25,7 +25,7 @@ from thaw.results.wording import code, many, percent, shown, some
 
 __all__ = [
     "adversarial", "animation", "audit", "budgets", "cards", "claims", "classifier_sentence", "cold_against_noise",
-    "comparison", "conclusion", "confidence", "costs", "data", "definitions", "description",
+    "comparison", "conclusion", "confidence", "costs", "data", "definitions", "demo", "description",
     "diversity", "environment", "epoch_times", "everything", "few_images_note", "figure", "findings",
     "gallery", "likelihood", "limits", "losses", "measurements", "members", "memorisation",
     "missing", "networks", "parameters", "provenance", "published_numbers", "ranking", "restorations", "results",
