@@ -229,11 +229,12 @@ def test_adding_a_file_of_each_kind_of_choice_outdates_nothing(
 
 def test_editing_a_choice_outdates_what_uses_it(outdated_by: Callable[[dict[str, str]], set[str]]) -> None:
     name = "src/thaw/degradations/zoom.py"
-    variants = read_yaml(ROOT / "params.yaml")["variants"]
-    zooming = [variant for variant, block in variants.items() if block["train"]["degradation"]["name"] == "zoom"]
+    content = read_yaml(ROOT / "params.yaml")
+    zooming = [key for key, block in content["variants"].items() if block["train"]["degradation"]["name"] == "zoom"]
     assert len(zooming) > 1
     edited = outdated_by({name: (ROOT / name).read_text() + "\n# A comment.\n"})
-    assert edited == {f"{stage}@{variant}" for variant in zooming for stage in ("forward", "train", "sample")}
+    demos = {f"demo@{key}" for key, demo in content["demos"].items() if demo["zoom"] in zooming}
+    assert edited == demos | {f"{stage}@{variant}" for variant in zooming for stage in ("forward", "train", "sample")}
 
 
 def test_another_size_of_images_outdates_every_stage_that_reads_images(
