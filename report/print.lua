@@ -156,4 +156,12 @@ local function together(blocks)
   return blocks
 end
 
-return { { Table = fit }, { Blocks = together }, { Div = quiet, Span = interval, Image = smaller } }
+-- A chapter of the HTML that says little in print is a section of the chapter before it.
+local function section(header)
+  if header.classes:includes("section-in-print") then
+    header.level = 2
+    return header
+  end
+end
+
+return { { Header = section, Table = fit }, { Blocks = together }, { Div = quiet, Span = interval, Image = smaller } }
