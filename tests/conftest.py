@@ -14,7 +14,7 @@ from thaw.core.hardware import PRECISION, PRECISIONS
 from thaw.diffusion.degradation import Degradation
 from thaw.params import Choice, Data, Shape
 
-pytest_plugins = ["browser_fixtures", "pipeline_fixtures"]
+pytest_plugins = ["browser_fixtures", "pipeline_fixtures", "slurm_fixtures"]
 
 # Examples are the same in every run, and no deadline makes a slow machine a failure.
 hypothesis.settings.register_profile("thaw", derandomize=True, deadline=None, max_examples=30, database=None)

@@ -174,7 +174,7 @@ jobs = [Job(name, [name], ["sh", "-c", code, name]) for name in ("a", "b")]
 try:
     run_all(jobs, 2, Artifacts(Path.cwd()), Display(2))
 except KeyboardInterrupt:
-    assert all(job.process.poll() is not None for job in jobs)
+    assert all(job.work.poll() is not None for job in jobs)
     print("stopped")
 """
 

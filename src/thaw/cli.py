@@ -3,6 +3,7 @@
 import importlib
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -87,12 +88,32 @@ def coursework(
     print(publish_coursework(_here(), variants))
 
 
+class On(StrEnum):
+    """Where jobs run."""
+
+    slurm = "slurm"
+    local = "local"
+
+
 @app.command()
-def repro(targets: Targets = None, jobs: Jobs = None) -> None:
+def repro(
+    targets: Targets = None,
+    jobs: Jobs = None,
+    on: Annotated[On | None, typer.Option(help="Let submitit start the jobs: slurm on a cluster, local here.")] = None,
+    partition: Annotated[str | None, typer.Option(help="Of the cluster.")] = None,
+    time: Annotated[int | None, typer.Option(help="Minutes that a job may take on the cluster; 240.")] = None,
+    gpus: Annotated[int | None, typer.Option(help="For each job on the cluster; 0.")] = None,
+    mem: Annotated[str | None, typer.Option(help="For each job on the cluster, as SLURM takes it: 8G.")] = None,
+) -> None:
     """Bring every artifact up to date, variants side by side, and render the report; with targets, only these."""
+    from thaw.pipeline.cluster import Cluster, Resources
     from thaw.pipeline.repro import repro as run
 
-    run(_checked(), jobs, targets=targets or [])
+    options, artifacts = {"partition": partition, "time": time, "gpus": gpus, "mem": mem}, _checked()
+    for name in [name for name, value in options.items() if value is not None and on is None]:
+        raise ThawError(f"--{name} is of a cluster; add `--on slurm`.")
+    cluster = Cluster(on.value, Resources.read(artifacts.root, options)) if on else None
+    run(artifacts, jobs, targets=targets or [], cluster=cluster)
     if not targets:
         render()
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 from thaw.errors import ThawError
 from thaw.params import read_params
+from thaw.pipeline.cluster import Cluster
 from thaw.pipeline.live import Display
 from thaw.pipeline.machine import jobs_for
 from thaw.pipeline.plan import Plan, seconds, spoken, total_seconds
@@ -17,16 +18,17 @@ from thaw.results.wording import join
 
 
 def repro(artifacts: Artifacts, jobs: int | None = None, *, targets: Sequence[str] = (),
-          force: bool = False) -> None:  # fmt: skip
+          force: bool = False, cluster: Cluster | None = None) -> None:  # fmt: skip
     """Bring targets (all by default) and all that they need up to date, whole, `jobs` variants or studies at a time.
 
+    They run on this machine, or on a cluster, whose own queue decides how many run at a time where `jobs` does not.
     With `force` every stage runs, and DVC's run cache answers for none. Every stage has its own seed and its own number
     of threads, so `jobs` does not change a byte of any result. Raises ThawError that names every variant and study that
     failed, with its reason; the others are finished nevertheless.
     """
     with _alone(artifacts):
         plan = Plan.of(Status.read(artifacts), targets, whole=True, force=force)
-        _carry_out(artifacts, plan, jobs, ["--force", "--no-run-cache"] if force else [])
+        _carry_out(artifacts, plan, jobs, ["--force", "--no-run-cache"] if force else [], cluster)
 
 
 def report(artifacts: Artifacts, confirm: Callable[[str], bool], jobs: int | None = None,
@@ -75,12 +77,19 @@ def _report(artifacts: Artifacts, confirm: Callable[[str], bool], jobs: int | No
     _carry_out(artifacts, plan, jobs)
 
 
-def _carry_out(artifacts: Artifacts, plan: Plan, jobs: int | None, options: Sequence[str] = ()) -> None:
+def _carry_out(
+    artifacts: Artifacts, plan: Plan, jobs: int | None, options: Sequence[str] = (), cluster: Cluster | None = None
+) -> None:
     if plan.checked_out:
         dvc(artifacts.root, "checkout", "-q", *plan.checked_out)
-    crew, count = _crew(artifacts, plan, options), jobs or jobs_for(read_params(artifacts.params))
+    crew, params = _crew(artifacts, plan, options), read_params(artifacts.params)
+    if not crew:
+        return
+    count = jobs or (len(crew) if cluster and cluster.queues else jobs_for(params))
+    display = Display(count)
     try:
-        run_all(crew, count, artifacts, Display(count))
+        start = cluster.starter(artifacts, params.threads, display.every) if cluster else None
+        run_all(crew, count, artifacts, display, start)
     except KeyboardInterrupt:
         raise ThawError(f"stopped; {_again(artifacts)} goes on from the last checkpoints.") from None
     if failed := [job for job in crew if job.state == "failed"]:

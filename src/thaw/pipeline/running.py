@@ -1,4 +1,4 @@
-"""Running jobs side by side: each is one process of DVC, whose lines tell how far it is and why it failed."""
+"""Running jobs side by side: each is one command of DVC, whose lines tell how far it is and why it failed."""
 
 import contextlib
 import os
@@ -7,9 +7,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Protocol
 
 from thaw.errors import ThawError
 from thaw.pipeline.live import Display
@@ -37,6 +38,11 @@ def environment(root: Path) -> dict[str, str]:
     return {**os.environ, "PATH": path, "PYTHONPATH": str(root / "src")}
 
 
+def telling(root: Path, every: float) -> dict[str, str]:
+    """The environment of jobs, whose stages say at once, and every so many seconds, how far they are."""
+    return environment(root) | {"PYTHONUNBUFFERED": "1", EVERY: str(every)}
+
+
 def dvc(root: Path, *arguments: str) -> None:
     """Run a DVC command in the project, when no other holds its lock. Raises ThawError where the command fails."""
     done = subprocess.run([*DVC, *arguments], cwd=root, env=environment(root), capture_output=True, text=True)
@@ -49,6 +55,58 @@ def reason(lines: Sequence[str]) -> str:
     found = [match[1] for pattern in REASONS for line in reversed(lines) if (match := pattern.fullmatch(line))]
     other = [line for line in lines if line and not Reached.parse(line)]
     return str([*found, *other[-1:], "it said nothing"][0])
+
+
+class Work(Protocol):
+    """A job's command once it was started, wherever it runs."""
+
+    @property
+    def queued(self) -> bool:
+        """Whether it still waits for a machine."""
+
+    @property
+    def why(self) -> str:
+        """Why it ended, where what it said cannot tell; otherwise nothing."""
+
+    def poll(self) -> int | None:
+        """Its exit status; None until it has ended."""
+
+    def stop(self) -> None:
+        """Ask it, and all that it started, to end."""
+
+    def kill(self) -> None:
+        """End it at once."""
+
+
+class Process:
+    """A command that runs on this machine."""
+
+    queued, why = False, ""
+
+    def __init__(self, command: Sequence[str], root: Path, log: Path, settings: dict[str, str]) -> None:
+        """Start it, in a group of its own so that what stops it reaches all that it started."""
+        with log.open("a") as output:
+            self.process = subprocess.Popen(
+                command, cwd=root, env=settings, stdin=subprocess.DEVNULL, stdout=output,
+                stderr=subprocess.STDOUT, start_new_session=True,
+            )  # fmt: skip
+
+    def poll(self) -> int | None:
+        """Its exit status; None until it has ended."""
+        return self.process.poll()
+
+    def stop(self) -> None:
+        """Interrupt it and all that it started."""
+        self._send(signal.SIGINT)
+
+    def kill(self) -> None:
+        """Kill it and all that it started."""
+        self._send(signal.SIGKILL)
+        self.process.wait()
+
+    def _send(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, number)
 
 
 @dataclass
@@ -68,6 +126,8 @@ class Job:
     follows: set[str] = field(default_factory=set)
     state: str = "waiting"
     """waiting, running, done, failed or skipped."""
+    queued: bool = False
+    """Whether, started, it still waits for a machine."""
     stage: str = ""
     reached: Reached | None = None
     reason: str = ""
@@ -88,14 +148,11 @@ class Job:
         expected = self.expected.get(self.stage, 0.0) - (time.monotonic() - self.stage_began)
         return later + (self.reached.minutes * 60 if self.reached else max(0.0, expected))
 
-    def start(self, root: Path, log: Path, settings: dict[str, str]) -> None:
-        """Start the process, in a group of its own so that what stops it reaches all that it started."""
+    def start(self, log: Path, start: "Start") -> None:
+        """Start the command, all that it says going to a file."""
         log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("w") as output:
-            self.process = subprocess.Popen(
-                self.command, cwd=root, env=settings, stdin=subprocess.DEVNULL, stdout=output,
-                stderr=subprocess.STDOUT, start_new_session=True,
-            )  # fmt: skip
+        log.write_text("")
+        self.work = start(self, log)
         self.said, self.rest = log.open(errors="replace"), ""
         self.state, self.began = "running", time.monotonic()
 
@@ -112,32 +169,36 @@ class Job:
         """Take in what the process has said since the last time; gives whether it has ended."""
         if self.state != "running":
             return True
-        ended = self.process.poll() is not None
+        status, self.queued = self.work.poll(), self.work.queued
         *lines, self.rest = (self.rest + self.said.read()).split("\n")
         for line in lines:
             self.hear(line)
-        if ended:
-            self.state, self.ended = ("failed" if self.process.returncode else "done"), time.monotonic()
+        if status is not None:
+            self.state, self.ended = ("failed" if status else "done"), time.monotonic()
             self.said.seek(0)
-            self.reason = reason(self.said.read().splitlines())
+            by = f"{signal.Signals(-status).name} ended it" if status < 0 else ""
+            self.reason = self.work.why or by or reason(self.said.read().splitlines())
             self.said.close()
-        return ended
-
-    def send(self, number: int) -> None:
-        """Send a signal to the process and all that it started."""
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, number)
+        return status is not None
 
 
-def run_all(jobs: Sequence[Job], count: int, artifacts: Artifacts, display: Display) -> None:
+Start = Callable[[Job, Path], Work]
+"""Starts a job whose command writes to a file."""
+
+
+def run_all(
+    jobs: Sequence[Job], count: int, artifacts: Artifacts, display: Display, start: Start | None = None
+) -> None:
     """Run jobs, `count` at a time, until each is done, failed or skipped; what each says is in .thaw/logs/.
 
-    On an interruption (Ctrl-C, SIGTERM or SIGHUP), as on any error, every process is told to stop before it is raised.
+    They are processes of this machine, unless `start` runs them elsewhere. On an interruption (Ctrl-C, SIGTERM or
+    SIGHUP), as on any error, every one is told to stop before it is raised.
     """
+    settings = telling(artifacts.root, display.every)
+    start = start or (lambda job, log: Process(job.command, artifacts.root, log, settings))
     by_name = {job.name: job for job in jobs}
     # None of the longest is to run alone at the end.
     longest_first = sorted(jobs, key=lambda job: -sum(job.expected.values()))
-    settings = environment(artifacts.root) | {"PYTHONUNBUFFERED": "1", EVERY: str(display.every)}
     with _interruptible(), display:
         try:
             while any(job.state in ("waiting", "running") for job in jobs):
@@ -154,7 +215,7 @@ def run_all(jobs: Sequence[Job], count: int, artifacts: Artifacts, display: Disp
                     elif all(other.state not in ("waiting", "running") for other in (*needed, *before)) and (
                         sum(other.state == "running" for other in jobs) < count
                     ):
-                        job.start(artifacts.root, artifacts.kept("logs") / f"{job.name}.log", settings)
+                        job.start(artifacts.kept("logs") / f"{job.name}.log", start)
                 display.refresh(jobs)
                 time.sleep(POLL_SECONDS)
         finally:
@@ -176,12 +237,11 @@ def _interruptible() -> Iterator[None]:
 def _stop(jobs: Sequence[Job]) -> None:
     """Interrupt jobs, and kill what has not ended after a while or when the user interrupts again."""
     for job in jobs:
-        job.send(signal.SIGINT)
+        job.work.stop()
     deadline = time.monotonic() + PATIENCE_SECONDS
     with contextlib.suppress(KeyboardInterrupt):
         while not all([job.poll() for job in jobs]) and time.monotonic() < deadline:
             time.sleep(POLL_SECONDS)
     for job in jobs:
         if not job.poll():
-            job.send(signal.SIGKILL)
-            job.process.wait()
+            job.work.kill()
