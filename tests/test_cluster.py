@@ -248,7 +248,7 @@ class TestSlurm:
         with locked(project.kept("working")):
             run_all(jobs, 2, project, Watching(2, Console(file=io.StringIO())), start)
         assert [job.state for job in jobs] == ["done", "done"]
-        assert "in the queue" in seen
+        assert "in the queue (Resources)" in seen
 
     def test_jobs_of_an_earlier_call_are_named(self, project: Project) -> None:
         outdate(project)

@@ -120,27 +120,27 @@ class Queue:
     """What SLURM says of the jobs of one project, asked now and then."""
 
     def __init__(self, comment: str) -> None:
-        self.comment, self.states, self.asked = comment, dict[str, str](), float("-inf")
+        self.comment, self.states, self.asked = comment, dict[str, tuple[str, str]](), float("-inf")
 
-    def state(self, number: str) -> str:
-        """SLURM's word on a job; nothing where it knows none."""
+    def state(self, number: str) -> tuple[str, str]:
+        """SLURM's word on a job, and on why it is so; nothing where it knows none."""
         if time.monotonic() - self.asked > QUEUE_SECONDS:
             self._ask()
-        return self.states.get(number, "")
+        return self.states.get(number, ("", ""))
 
     def active(self) -> list[str]:
         """The numbers of the jobs that wait or run."""
         self._ask()
-        return [number for number, state in self.states.items() if state not in ENDED]
+        return [number for number, (state, _) in self.states.items() if state not in ENDED]
 
     def _ask(self) -> None:
         # `sacct`, which submitit asks, needs a database of accounts that small clusters do not have.
-        query = ["squeue", "--me", "--states=all", "--noheader", "--format=%i|%T|%k"]
+        query = ["squeue", "--me", "--states=all", "--noheader", "--format=%i|%T|%r|%k"]
         done = subprocess.run(query, capture_output=True, text=True)
         self.asked = time.monotonic()
         if done.returncode == 0:  # otherwise it is too busy, and asked again
-            rows = [line.split("|", 2) for line in done.stdout.splitlines()]
-            self.states = {number: state for number, state, comment in rows if comment == self.comment}
+            rows = [line.split("|", 3) for line in done.stdout.splitlines()]
+            self.states = {number: (state, why) for number, state, why, comment in rows if comment == self.comment}
 
 
 class Submitted:
@@ -151,9 +151,10 @@ class Submitted:
         self.seen = time.monotonic()
 
     @property
-    def queued(self) -> bool:
-        """Whether it still waits for a machine."""
-        return self.queue is not None and self.queue.state(self.submission.job_id) == "PENDING"
+    def queued(self) -> str:
+        """Why it still waits for a machine, in SLURM's word; nothing once it runs."""
+        state, reason = self.queue.state(self.submission.job_id) if self.queue else ("", "")
+        return reason if state == "PENDING" else ""
 
     def poll(self) -> int | None:
         """Its exit status; None until it has ended."""
@@ -164,7 +165,7 @@ class Submitted:
             return self.submission.result()
         if self.queue is None:
             return 1 if self.submission.done() else None
-        state = self.queue.state(self.submission.job_id)
+        state, _ = self.queue.state(self.submission.job_id)
         if state and state not in ENDED:
             self.seen = time.monotonic()
         # What SLURM has forgotten, or calls completed, has written what it found, which may not be seen here yet.

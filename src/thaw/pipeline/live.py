@@ -100,7 +100,7 @@ def outcome(job: "Job") -> str:
 def doing(job: "Job") -> str:
     """What a running job is at, as a stage and how far that is."""
     if job.queued:
-        return "in the queue"
+        return f"in the queue ({job.queued})"
     kind = job.stage.partition("@")[0] or "starting"
     if job.reached is None:
         return f"{kind}, {spoken(time.monotonic() - (job.stage_began or job.began))} so far"

@@ -61,8 +61,8 @@ class Work(Protocol):
     """A job's command once it was started, wherever it runs."""
 
     @property
-    def queued(self) -> bool:
-        """Whether it still waits for a machine."""
+    def queued(self) -> str:
+        """Why it still waits for a machine; nothing once it runs."""
 
     @property
     def why(self) -> str:
@@ -81,7 +81,7 @@ class Work(Protocol):
 class Process:
     """A command that runs on this machine."""
 
-    queued, why = False, ""
+    queued = why = ""
 
     def __init__(self, command: Sequence[str], root: Path, log: Path, settings: dict[str, str]) -> None:
         """Start it, in a group of its own so that what stops it reaches all that it started."""
@@ -126,8 +126,8 @@ class Job:
     follows: set[str] = field(default_factory=set)
     state: str = "waiting"
     """waiting, running, done, failed or skipped."""
-    queued: bool = False
-    """Whether, started, it still waits for a machine."""
+    queued: str = ""
+    """Why, though started, it still waits for a machine."""
     stage: str = ""
     reached: Reached | None = None
     reason: str = ""
