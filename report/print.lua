@@ -156,12 +156,14 @@ local function together(blocks)
   return blocks
 end
 
--- A chapter of the HTML that says little in print is a section of the chapter before it.
+-- A chapter of the HTML that is short in print is a section of the chapter before it there, and its sections are deeper;
+-- one that the HTML alone has is left out.
+local deeper = 0
 local function section(header)
-  if header.classes:includes("section-in-print") then
-    header.level = 2
-    return header
-  end
+  if header.classes:includes("html-only") then return {} end
+  if header.level == 1 then deeper = header.classes:includes("section-in-print") and 1 or 0 end
+  header.level = header.level + deeper
+  return header
 end
 
 return { { Header = section, Table = fit }, { Blocks = together }, { Div = quiet, Span = interval, Image = smaller } }

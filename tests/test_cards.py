@@ -83,7 +83,7 @@ def test_a_card_leads_to_the_gallery_where_that_has_the_variant(
     project: Artifacts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     found = made(project, monkeypatch)
-    assert found[FIRST].a["href"] == f"gallery.html#model-{FIRST}"
+    assert found[FIRST].a["href"] == f"gallery-ddpm.html#model-{FIRST}"
     assert found[STUDIED].a is None
 
 

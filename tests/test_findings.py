@@ -1,12 +1,14 @@
 """Findings and answers follow the measurements: with doctored ones they change."""
 
+import re
 from dataclasses import replace
 
 import pytest
 
+from thaw.figures.families import gallery_page
 from thaw.files import read_csv
 from thaw.pages import answers, findings
-from thaw.params import Comparison
+from thaw.params import Comparison, read_yaml
 from thaw.results.layout import Artifacts, find_root
 from thaw.results.measurements import Results
 
@@ -164,3 +166,16 @@ def test_the_schedules_are_ranked_at_all_of_their_steps(found: Results) -> None:
         last[block.variant] = float(rows[-1]["fid_classifier"])
     best = min(last, key=last.__getitem__)
     assert said.startswith(f"At all of its steps, {found.named(best)} ({last[best]:.1f}) is best")
+
+
+def test_every_study_and_every_model_has_a_page(found: Results) -> None:
+    chapters = read_yaml(find_root() / "report" / "_quarto.yml")["book"]
+    pages = {
+        name: (find_root() / "report" / name).read_text() for name in (*chapters["chapters"], *chapters["appendices"])
+    }
+    shown = "".join(pages.values())
+    for group in answers.GROUPS:
+        assert len(re.findall(rf'show\.studies\([^)]*"{group}"', shown)) == 1
+    for variant in found.variants:
+        page = gallery_page(found.params, variant)
+        assert f'show.gallery("{page}")' in pages[f"{page}.qmd"]

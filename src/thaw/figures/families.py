@@ -60,6 +60,11 @@ def kind(params: Params, variant: str) -> str:
     return train.degradation.name.removesuffix("_noise").replace("_", "-")
 
 
+def gallery_page(params: Params, variant: str) -> str:
+    """The page of the gallery that shows a variant, without its ending."""
+    return "gallery-ddpm" if kind(params, variant) == "gaussian" else "gallery-cold"
+
+
 def representatives(artifacts: Artifacts, params: Params, sheet: str) -> dict[str, str]:
     """For each kind of variant that has the sheet the one with the lowest Frechet distance, or else the first."""
     rows = [row for row in read_csv(artifacts.summary) if row["metric"] == "fid_infinite"]

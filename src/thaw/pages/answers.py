@@ -178,6 +178,10 @@ def augmentation(rows: Rows) -> str:
 
 
 ASKED = {
+    "exact_denoiser": Asked("Schedules", "Which schedule would fail even a perfect network?", exact),
+    "trivial_losses": Asked("Schedules", "How low can a loss be that nobody learned?", trivial),
+    "predicted_noise": Asked("Training", "What does training add to the prediction of noise?", noise),
+    "augmentation": Asked("Training", "What does augmentation do to a digit?", augmentation),
     "sampling_steps": Asked("Sampling", "How many steps does {model} need?", steps),
     "clamping": Asked("Sampling", "Does it help to clamp the estimate? ({model})", clamping),
     "cold_samplers": Asked("Sampling", "Which cold sampler draws best with {model}?", ranked),
@@ -188,15 +192,9 @@ ASKED = {
     "latent_interpolation": Asked("Latents", "Does {model} pass from one digit to another evenly?", interpolation),
     "restoration": Asked("Restoration", "At once, or step by step? ({model})", restoration),
     "zoom_evolution": Asked("Restoration", "How does one prediction fare at each level of zoom?", evolution),
-    "exact_denoiser": Asked("Schedules", "Which schedule would fail even a perfect network?", exact),
-    "trivial_losses": Asked("Schedules", "How low can a loss be that nobody learned?", trivial),
-    "predicted_noise": Asked("Training", "What does training add to the prediction of noise?", noise),
-    "augmentation": Asked("Training", "What does augmentation do to a digit?", augmentation),
 }
 """By the name of the study."""
-COMPARED = "Variants that differ in one thing"
-"""The group of the studies that set variants side by side."""
-GROUPS = (*dict.fromkeys(asked.group for asked in ASKED.values()), COMPARED)
+GROUPS = tuple(dict.fromkeys(asked.group for asked in ASKED.values()))
 
 
 def asked(results: Results, key: str) -> Asked | None:
@@ -207,9 +205,12 @@ def asked(results: Results, key: str) -> Asked | None:
 
 
 def group(results: Results, key: str) -> str:
-    """The group that a study stands in."""
-    known = asked(results, key)
-    return known.group if known else COMPARED
+    """The group that a study stands in; a comparison's is what its variants differ in."""
+    if known := asked(results, key):
+        return known.group
+    compared = results.params.studies.compared
+    about = {path.split(".")[1] for path in compared[key].about} if key in compared else set()
+    return "Schedules" if about == {"degradation"} else "Training"
 
 
 def question(results: Results, key: str) -> str:

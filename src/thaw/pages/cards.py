@@ -7,6 +7,7 @@ from html import escape
 
 from PIL import Image
 
+from thaw.figures.families import gallery_page
 from thaw.files import reading
 from thaw.pages.illustrations import copies
 from thaw.results.measurements import Results, results
@@ -40,7 +41,8 @@ def card(found: Results, variant: str) -> str:
     encoded = base64.b64encode(picture.getvalue()).decode()
     measured = [measurement for key in NUMBERS if (measurement := found.find(variant, key))]
     numbers = "".join(f"<dt>{m.metric.title}</dt><dd>{m.show()}</dd>" for m in measured)
-    link = f'<a href="gallery.html#model-{variant}">{title} in the gallery</a>' if variant in found.variants else ""
+    place = f"{gallery_page(found.params, variant)}.html#model-{variant}"
+    link = f'<a href="{place}">{title} in the gallery</a>' if variant in found.variants else ""
     return (
         f'<img src="data:image/webp;base64,{encoded}" width="{width}" height="{height}" alt="Samples of {title}">'
         f"<dl>{numbers}</dl>{link}"

@@ -7,7 +7,7 @@ other parameters than params.yaml has now, its place in the report says so and n
 import functools
 from collections.abc import Callable, Sequence
 
-from thaw.figures.families import by_family, different, kind, short_titles, table_paths
+from thaw.figures.families import by_family, different, gallery_page, kind, short_titles, table_paths
 from thaw.files import read_csv, read_json
 from thaw.metrics import METRICS
 from thaw.pages import answers, sentences
@@ -213,10 +213,11 @@ def description(variant: str) -> None:
     )
 
 
-def gallery() -> None:
-    """Print a section for every family, its animations, and a tab for each variant: choices, pictures and metrics."""
+def gallery(page: str) -> None:
+    """Print a page of the gallery: of each family its animations, and of each variant a tab of choices and results."""
     params, moving = results().params, set[str]()
-    for name, variants in by_family(params, results().variants).items():
+    shown = [variant for variant in results().variants if gallery_page(params, variant) == page]
+    for name, variants in by_family(params, shown).items():
         print(f"## {name[0].upper()}{name[1:]}\n")
         kinds = dict.fromkeys(kind(params, variant) for variant in variants)
         for of_kind in (k for k in kinds if k not in moving):
@@ -235,27 +236,34 @@ def gallery() -> None:
         print(":::\n")
 
 
-def studies() -> None:
-    """Print the studies of params.yaml by what they ask: question, answer, figure and table of each."""
-    found = results()
-    asked = found.params.studies
-    every: dict[str, Choice | VariantStudy | Comparison] = {**asked.trained, **asked.untrained, **asked.compared}
-    kinds = set[str]()
+def study_list() -> None:
+    """Print what all studies ask, each a link to its answer."""
     for group in answers.GROUPS:
-        keys = [k for k in every if answers.group(found, k) == group and k not in found.params.schedule_steps]
-        if keys:
-            print(f"## {group}\n")
-        for key in keys:
-            block = every[key]
-            name = "" if isinstance(block, Comparison) else block.name
-            _study(key, block, repeated=name in kinds)
-            kinds |= {name} - {""}
+        if asked := _asked(group):
+            print(f"**{group}**\n")
+            print("".join(f"- [{answers.question(results(), key)}](#sec-study-{key})\n" for key in asked))
+
+
+def studies(*groups: str) -> None:
+    """Print the studies of some groups: question, answer, figure and table of each."""
+    kinds = set[str]()
+    for key, block in (item for group in groups for item in _asked(group).items()):
+        name = "" if isinstance(block, Comparison) else block.name
+        _study(key, block, repeated=name in kinds)
+        kinds |= {name} - {""}
+
+
+def _asked(group: str) -> dict[str, Choice | VariantStudy | Comparison]:
+    found, asked = results(), results().params.studies
+    every: dict[str, Choice | VariantStudy | Comparison] = {**asked.trained, **asked.untrained, **asked.compared}
+    shown = [key for key in every if key not in found.params.schedule_steps]
+    return {key: every[key] for key in shown if answers.group(found, key) == group}
 
 
 def _study(key: str, block: Choice | VariantStudy | Comparison, *, repeated: bool) -> None:
     """Print a study; on paper its answer says what its table has, and one that was asked before has no figure."""
     found = results()
-    print(f"### {answers.question(found, key)} {{#sec-study-{key}}}\n")
+    print(f"## {answers.question(found, key)} {{#sec-study-{key}}}\n")
     _warn_if_outdated(key)
     if answer := answers.answer(found, key):
         print(f"{typeset(answer)}\n")

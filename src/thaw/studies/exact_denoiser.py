@@ -20,11 +20,10 @@ from thaw.studies._base.schedules import SCHEDULES, NoiseProcess
 from thaw.studies._base.study import Axes, Outcome, Row, Strip, Study
 
 CAPTION = """
-Ancestral sampling with the exact denoiser of a few training images (`points`): n samples in the number of steps of the
-table, and in all T in its columns that end in `_T`. `off_data` is the share of samples that are further from every
-point than a tenth of the median distance between nearest neighbours among the points; `hit` is the share of points that
-the other samples are at, where equal chances lead to `hit_expected`, and `dispersion` is the variance of their numbers
-over the one of equal chances.
+Ancestral sampling with the exact denoiser of a few training images, the points, in the number of steps of the table and
+in all T. Off the data are samples that are further from every point than a tenth of the median distance between nearest
+neighbours among the points; points hit is the share of points that the other samples are at, beside what equal chances
+would lead to; the dispersion of hits is the variance of their numbers over the one of equal chances.
 """
 AXES = Axes(
     x="steps", y={"off_data": "share of samples off the data", "hit": "share of images that are hit"},
