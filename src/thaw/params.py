@@ -606,8 +606,8 @@ def explain(error: ValidationError, model: type[BaseModel], prefix: str = "") ->
     shown = f" is {reprlib.repr(value)}" if not isinstance(value, Mapping | list) else ""
     message = first["msg"].removeprefix("Value error, ").removeprefix("Input ")
     nearest = ""
-    if first["type"] == "literal_error":
-        nearest = suggest(str(value), re.findall(r"'([^']+)'", message))
+    if first["type"] == "literal_error" and isinstance(value, str):
+        nearest = suggest(value, re.findall(r"'([^']+)'", message))
     return f"{key}{shown}, but {'it ' if shown else ''}{message}{nearest}."
 
 
