@@ -5,6 +5,7 @@ import secrets
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -44,16 +45,15 @@ PartitionName=tests Nodes=ALL Default=YES MaxTime=60 State=UP
 
 
 @pytest.fixture(scope="module")
-def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def slurm() -> Iterator[Path]:
     """The folder of a running SLURM's logs, whose programs find it by SLURM_CONF; skips where it is not installed."""
     sbin = {"PATH": f"{os.environ['PATH']}{os.pathsep}/usr/sbin"}
     if missing := [name for name in PROGRAMS if shutil.which(name, path=sbin["PATH"]) is None]:
         pytest.skip(f"there is no {missing[0]}")
     if os.geteuid() != 0:
         pytest.skip("the daemons of SLURM need root")
-    folder = tmp_path_factory.mktemp("slurm")
-    for part in (folder, *folder.parents[:2]):
-        part.chmod(0o755)  # munge trusts no socket that others cannot reach
+    folder = Path(tempfile.mkdtemp(prefix="slurm-"))
+    folder.chmod(0o755)  # munge trusts no socket that others cannot reach
     (folder / "state").mkdir()
     key = folder / "munge.key"
     key.write_bytes(secrets.token_bytes(1024))
@@ -91,6 +91,7 @@ def slurm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
             for daemon in reversed(daemons):
                 daemon.terminate()
                 daemon.wait()
+            shutil.rmtree(folder)
 
 
 def _sinfo() -> str:
