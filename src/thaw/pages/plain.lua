@@ -175,6 +175,8 @@ local function page_link(link)
   local name = link.target:match("^#?([^#:]+%.qmd)$")
   if name and not pages[name] then refuse("the link to ", name, " leads to no page of the book: mend its path.") end
   if name then link.target = "#" .. (pages[name].identifier or "") end
+  local label = label_of(link.target:match("^#(.+)") or "") -- pandoc takes it for one of the same file
+  if targets[label] then link.target = "#" .. label end
   return link
 end
 
