@@ -772,3 +772,9 @@ def test_a_training_of_its_own_has_no_place_in_the_main_comparison(key: str, val
     read_params(write(change, ALONE))
     unet = ("budget.train.convnext_unet", loaded()["budget"]["train"]["cnn"])
     read_params(write(change, unet, (f"{ZOOMED}.train.network", {"name": "convnext_unet"})))
+
+
+def test_a_name_without_end_is_not_recited(write: Write) -> None:
+    said = refusal(write((f"{NOISY}.train.network.name", "a" * 5000)))
+    assert "should have at most 100 characters" in said
+    assert len(said) < 200

@@ -56,7 +56,7 @@ class Choice(BaseModel):
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
-    name: str
+    name: str = Field(max_length=100)
 
     @property
     def options(self) -> dict[str, Any]:
