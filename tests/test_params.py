@@ -775,6 +775,6 @@ def test_a_training_of_its_own_has_no_place_in_the_main_comparison(key: str, val
 
 
 def test_a_name_without_end_is_not_recited(write: Write) -> None:
-    said = refusal(write((f"{NOISY}.train.network.name", "a" * 5000)))
+    said = refusal(write((f"{ZOOMED}.sample.sampler.name", "a" * 5000)))
     assert "should have at most 100 characters" in said
     assert len(said) < 200
