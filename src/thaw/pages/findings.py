@@ -16,6 +16,8 @@ from thaw.results.wording import join, many
 
 HEADLINE = "fid_infinite"
 NUMBERS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+NETWORKS = {"cnn": "CNN", "convnext_unet": "U-Net", "attention_unet": "attention U-Net", "dcgan": "DCGAN"}
+"""What readers call the networks."""
 
 
 def of(measurement: Measurement) -> str:
@@ -247,7 +249,8 @@ def _per_network(results: Results) -> list[str]:
     for name in used:
         seen = results.params.budget.train[name].images
         found.append(
-            f"{seen / 1000:g} 000 images {f'({seen / images:.2g} epochs) ' if images else ''}for each `{name}`"
+            f"{seen / 1000:g} 000 images {f'({seen / images:.2g} epochs) ' if images else ''}for each "
+            f"{NETWORKS.get(name, f'`{name}`')}"
         )
     return found
 
