@@ -118,7 +118,8 @@ def test_a_command_runs_where_the_locks_of_the_first_machine_are_seen(tmp_path: 
 
 def test_a_command_that_is_interrupted_leaves_nothing_running(tmp_path: Path, log: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from thaw.pipeline.node import Command; "
+        "import signal; from pathlib import Path; from thaw.pipeline.node import Command; "
+        "signal.signal(signal.SIGINT, signal.default_int_handler); "  # a shell's background job ignores it
         "endless = 'trap : INT; while :; do sleep 0.1; echo on; done'; "
         "Command(['sh', '-c', endless], Path.cwd(), Path('job.log'), 1.0, None)()"
     )

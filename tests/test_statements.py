@@ -164,7 +164,7 @@ def test_results_of_other_parameters_are_called_old_in_their_place(project: Arti
     text = said()
     assert f"| `{A}`‡ |" in text
     assert f"| `{B}` |" in text
-    show.gallery()
+    show.gallery("gallery-ddpm")
     text = said()
     assert f"`variants.{A}.train.target` was `clean` and is `noise`" in text
     assert text.count("## Out of date") == 1
@@ -195,7 +195,7 @@ def test_what_is_missing_keeps_its_place_and_its_label(project: Artifacts, said:
     results.cache_clear()
     show.missing()
     assert f"`params.yaml` asks for `{B}`, of which there are none" in said()
-    show.gallery()
+    show.gallery("gallery-ddpm")
     show.uniqueness()
     show.comparison(["ssim"], "tbl-restored", "Restored.")
     show.costs()
