@@ -3,6 +3,8 @@ import json
 import math
 import os
 import resource
+import subprocess
+import sys
 import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -46,6 +48,29 @@ def test_a_file_appears_whole_and_leaves_nothing_beside_it(tmp_path: Path, old: 
         temporary.write_text("whole")
     assert path.read_text() == "whole"
     assert names(path.parent) == ["file.txt"]
+
+
+def test_what_a_killed_process_left_behind_goes_with_the_next_call_and_what_is_at_work_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file[1].txt"
+    code = """
+import os, sys
+from pathlib import Path
+from thaw.files import replacing
+with replacing(Path(sys.argv[1])) as temporary:
+    temporary.write_text("part")
+    os.kill(os.getpid(), 9)
+"""
+    killed = subprocess.run([sys.executable, "-c", code, path])
+    assert killed.returncode == -9
+    (left,) = names(tmp_path)
+    with replacing(path) as temporary:
+        temporary.write_text("slow")
+        with replacing(path) as another:
+            another.write_text("fast")
+        assert temporary.read_text() == "slow"
+    assert path.read_text() == "slow"
+    assert names(tmp_path) == ["file[1].txt"]
+    assert left.startswith(".file[1].txt.")
 
 
 @pytest.mark.parametrize("old", [None, "old"])

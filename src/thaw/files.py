@@ -3,7 +3,9 @@
 import contextlib
 import csv
 import errno
+import fcntl
 import functools
+import glob
 import io
 import json
 import math
@@ -46,12 +48,16 @@ def replacing(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`, and rename it to `path` when the block ends without an error.
 
     The block may create a file or a folder there. A reader never sees a part of it. A killed process may leave a hidden
-    folder `.NAME.*.tmp` behind, which git and DVC ignore. Raises ThawError where the disk is full or not to be written.
+    folder `.NAME.*.tmp` behind, which git and DVC ignore and the next call for the same path removes. Raises ThawError
+    where the disk is full or not to be written.
     """
-    holder = None
+    holder = lock = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        for left in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            _remove_if_left(left)
         holder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
+        lock = _locked(holder)
         temporary = holder / path.name
         yield temporary
         if temporary.is_dir() and path.is_dir():
@@ -65,6 +71,28 @@ def replacing(path: Path) -> Iterator[Path]:
     finally:
         if holder:
             shutil.rmtree(holder, ignore_errors=True)
+        if lock is not None:
+            os.close(lock)
+
+
+def _locked(folder: Path) -> int | None:
+    """A descriptor that keeps a folder locked while its process lives; None where another has it, or none can."""
+    descriptor = None
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        if descriptor is not None:
+            os.close(descriptor)
+        return None
+    return descriptor
+
+
+def _remove_if_left(folder: Path) -> None:
+    lock = _locked(folder)
+    if lock is not None:
+        shutil.rmtree(folder, ignore_errors=True)
+        os.close(lock)
 
 
 @contextlib.contextmanager
