@@ -179,3 +179,22 @@ def test_every_study_and_every_model_has_a_page(found: Results) -> None:
     for variant in found.variants:
         page = gallery_page(found.params, variant)
         assert f'show.gallery("{page}")' in pages[f"{page}.qmd"]
+
+
+@pytest.mark.parametrize(
+    ("about", "expected"),
+    [
+        (["train.degradation.schedule", "train.degradation.steps"], "Schedules"),
+        (["sample.sampler"], "Sampling"),
+        (["sample"], "Sampling"),
+        (["train.network"], "Training"),
+        (["train.degradation", "train.network"], "Training"),
+        (["train", "sample"], "Training"),
+    ],
+)
+def test_a_comparison_stands_with_what_its_variants_differ_in(found: Results, about: list[str], expected: str) -> None:
+    key = next(iter(found.params.studies.compared))
+    block = found.params.studies.compared[key].model_copy(update={"about": about})
+    studies = found.params.studies.model_copy(update={"compared": {key: block}})
+    found.params = found.params.model_copy(update={"studies": studies})
+    assert answers.group(found, key) == expected

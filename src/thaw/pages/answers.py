@@ -209,8 +209,11 @@ def group(results: Results, key: str) -> str:
     if known := asked(results, key):
         return known.group
     compared = results.params.studies.compared
-    about = {path.split(".")[1] for path in compared[key].about} if key in compared else set()
-    return "Schedules" if about == {"degradation"} else "Training"
+    about = compared[key].about if key in compared else []
+    for found, block in (("Schedules", "train.degradation"), ("Sampling", "sample")):
+        if about and all(path.startswith(block) for path in about):
+            return found
+    return "Training"
 
 
 def question(results: Results, key: str) -> str:
