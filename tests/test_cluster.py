@@ -70,6 +70,7 @@ def test_a_table_of_the_project_says_what_jobs_ask_for_and_options_say_else(tmp_
         ("[tool.thaw.cluster]\nparttion = 'a'", r"\[tool\.thaw\.cluster\] has parttion \(did you mean partition\?\)"),
         ("[tool.thaw.cluster]\ntime = '2h'", "time: Input should be a valid integer"),
         ("[tool.thaw.cluster]\ngpus = -1", "gpus: Input should be greater than or equal to 0"),
+        ("[tool.thaw]\ncluster = 3", r"tool\.thaw\.cluster is no table; write its keys"),
         ("[tool.thaw", r"pyproject\.toml is not valid TOML"),
     ],
 )

@@ -53,6 +53,8 @@ class Resources(Strict):
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ThawError(f"pyproject.toml is not valid TOML ({error}); mend it.") from None
         table = content.get("tool", {}).get("thaw", {}).get("cluster", {})
+        if not isinstance(table, dict):
+            raise ThawError("pyproject.toml: tool.thaw.cluster is no table; write its keys below [tool.thaw.cluster].")
         for key in set(table) - set(cls.model_fields):
             raise ThawError(f"pyproject.toml: [tool.thaw.cluster] has {key}{suggest(key, cls.model_fields)}; "
                             f"it may have {', '.join(cls.model_fields)}.")  # fmt: skip
