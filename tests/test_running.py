@@ -1,6 +1,7 @@
 """Jobs side by side: their order, their failures, what is shown of them, and stopping them."""
 
 import io
+import json
 import os
 import shutil
 import signal
@@ -19,7 +20,7 @@ from thaw.params import read_params
 from thaw.pipeline.live import Display, outcome, time_left, view
 from thaw.pipeline.machine import jobs_for
 from thaw.pipeline.repro import report, repro
-from thaw.pipeline.running import Job, environment, reason, run_all
+from thaw.pipeline.running import DVC, Job, Process, environment, reason, run_all
 from thaw.pipeline.status import Status
 from thaw.progress import EVERY, Meter, Reached
 from thaw.results.layout import Artifacts
@@ -91,6 +92,8 @@ def test_the_longest_job_starts_first(tmp_path: Path) -> None:
         (["Traceback (most recent call last):", "ValueError: no", "ERROR: failed"], "ValueError: no"),
         (["torch.OutOfMemoryError: out of memory.", "ERROR: failed"], "torch.OutOfMemoryError: out of memory."),
         (["\x1b[31mERROR\x1b[39m: no space left"], "no space left"),
+        (["ERROR: failed to reproduce 'a': failed to run: x, exited with -9"], "SIGKILL ended it"),
+        (["thaw: no.", "ERROR: failed to reproduce 'a': failed to run: x, exited with -15"], "no."),
         (["Killed", "train ddpm, seed 0: 3/24 images, 17.1 min left"], "Killed"),
         ([], "it said nothing"),
     ],
@@ -189,6 +192,26 @@ def test_an_interruption_reaches_what_the_jobs_started(number: signal.Signals, t
     said, _ = process.communicate(timeout=60)
     assert said == "stopped\n"
     assert all((tmp_path / f"{name}.saved").exists() for name in "ab")
+
+
+def test_dvc_outlives_a_sigterm_that_ends_its_stage(project: Project) -> None:
+    project.edit("dvc.yaml", "mkdir -p models", "touch at-work && sleep 60 && mkdir -p models")
+    project.edit("src/train.py", "1", "2")
+    log = project.root / "log"
+    process = Process([*DVC, "repro", "-s", f"train@{A}"], project.root, log, environment(ROOT))
+    _until((project.root / "at-work").exists)
+    os.killpg(process.process.pid, signal.SIGTERM)  # as a batch system does, also to DVC itself
+    assert process.process.wait(60) > 0
+    assert reason(log.read_text().splitlines()) == "SIGTERM ended it"
+    assert not any(json.loads((project.root / ".dvc" / "tmp" / "rwlock").read_text()).values())
+
+
+@pytest.mark.parametrize("left", ["", '{"write": {"'])
+def test_locks_that_a_killed_dvc_left_half_written_stop_nothing(left: str, project: Project) -> None:
+    project.edit("src/train.py", "1", "2")
+    (project.root / ".dvc" / "tmp" / "rwlock").write_text(left)
+    repro(project, 2)
+    assert not Status.read(project).outdated
 
 
 def _until(true: Callable[[], bool]) -> None:

@@ -2,8 +2,10 @@
 
 import contextlib
 import fcntl
+import json
 import os
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 from thaw.errors import ThawError
 from thaw.params import read_params
@@ -12,7 +14,7 @@ from thaw.pipeline.live import Display
 from thaw.pipeline.machine import jobs_for
 from thaw.pipeline.plan import Plan, seconds, spoken, total_seconds
 from thaw.pipeline.running import DVC, Job, dvc, run_all
-from thaw.pipeline.status import Status
+from thaw.pipeline.status import Status, opened
 from thaw.results.layout import Artifacts
 from thaw.results.wording import join
 
@@ -58,7 +60,25 @@ def _alone(artifacts: Artifacts) -> Iterator[None]:
         file.truncate(0)
         file.write(str(os.getpid()))
         file.flush()
+        _mend_locks(artifacts)
         yield
+
+
+def _mend_locks(artifacts: Artifacts) -> None:
+    """Remove DVC's list of locks where a DVC that was killed has left it half-written: every other would fail on it."""
+    from dvc.lock import make_lock
+    from dvc.rwlock import RWLOCK_FILE, RWLOCK_LOCK
+
+    with opened(artifacts.root) as repo:
+        path = Path(str(repo.tmp_dir), RWLOCK_FILE)
+        guard = str(path.with_name(RWLOCK_LOCK))
+        with make_lock(guard, tmp_dir=repo.tmp_dir, hardlink_lock=repo.config["core"].get("hardlink_lock", False)):
+            try:
+                json.loads(path.read_bytes())
+            except FileNotFoundError:
+                pass
+            except ValueError:
+                path.unlink()
 
 
 def _report(artifacts: Artifacts, confirm: Callable[[str], bool], jobs: int | None, targets: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ from thaw.pipeline.live import Display
 from thaw.progress import EVERY, Reached
 from thaw.results.layout import Artifacts
 
-DVC = (sys.executable, "-m", "dvc", "--wait-for-lock")
+DVC = (sys.executable, "-m", "thaw.pipeline.dvc", "--wait-for-lock")
 RUNNING = re.compile(r"Running stage '(?P<stage>[^']+)':?")
 PASSED = re.compile(r"Stage '(?P<stage>[^']+)' (?:didn't change|is cached)\b.*")
 REASONS = (
@@ -26,6 +26,8 @@ REASONS = (
     re.compile(r"(?:\x1b\[\d+m)*ERROR(?:\x1b\[\d+m)*: (.+)"),
 )
 """What a job says of why it fails: a stage's own sentence before its exception, and that before DVC's."""
+KILLED = re.compile(r".*, exited with -(?P<number>\d+)")
+"""DVC's sentence on a stage that a signal has ended."""
 PATIENCE_SECONDS = 60.0
 """How long an interrupted job may take to end before it is killed."""
 POLL_SECONDS = 0.2
@@ -53,8 +55,14 @@ def dvc(root: Path, *arguments: str) -> None:
 def reason(lines: Sequence[str]) -> str:
     """The most telling sentence of what a failed command said."""
     found = [match[1] for pattern in REASONS for line in reversed(lines) if (match := pattern.fullmatch(line))]
+    if found and (killed := KILLED.fullmatch(found[0])):
+        return _ended_by(int(killed["number"]))
     other = [line for line in lines if line and not Reached.parse(line)]
     return str([*found, *other[-1:], "it said nothing"][0])
+
+
+def _ended_by(number: int) -> str:
+    return f"{signal.Signals(number).name} ended it"
 
 
 class Work(Protocol):
@@ -176,7 +184,7 @@ class Job:
         if status is not None:
             self.state, self.ended = ("failed" if status else "done"), time.monotonic()
             self.said.seek(0)
-            by = f"{signal.Signals(-status).name} ended it" if status < 0 else ""
+            by = _ended_by(-status) if status < 0 else ""
             self.reason = self.work.why or by or reason(self.said.read().splitlines())
             self.said.close()
         return status is not None
