@@ -2,7 +2,6 @@
 
 import contextlib
 import json
-import struct
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ from study_fixtures import SHAPE, study_params, toy_dataset
 from thaw import cli
 from thaw.compare.pictures import beside
 from thaw.core.sheets import write_sheet
-from thaw.core.tensors import write_tensors
+from thaw.core.tensors import read_tensors, write_tensors
 from thaw.errors import ThawError
 from thaw.evaluation.classifier import FeatureNetwork, checksum, features
 from thaw.evaluation.frechet import moments
@@ -374,20 +373,26 @@ def test_a_command_says_so_and_exits_with_2(
 # Values that are wrong
 
 
-@pytest.mark.parametrize("name", ["classifier", "readers", "statistics"])
-def test_a_flipped_bit_in_what_measures_is_noticed(prepared: Artifacts, name: str) -> None:
-    path = prepared.reference(f"{name}.safetensors")
+@pytest.mark.parametrize("name", ["weights", "samples", "classifier", "readers", "statistics"])
+@pytest.mark.parametrize("place", [0.1, 0.5, 1.0])
+def test_a_flipped_bit_is_noticed(prepared: Artifacts, name: str, place: float) -> None:
+    kind = KINDS[name]
+    if kind.write:
+        kind.write(prepared)
+    path = kind.path(prepared)
     stored = bytearray(path.read_bytes())
-    stored[-1] ^= 0x40  # the highest bit of the exponent of the last number
+    stored[int(place * (len(stored) - 1))] ^= 0x40
     path.write_bytes(stored)
-    assert path.name in refused(prepared, refer)
+    assert path.name in refused(prepared, kind.read)
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
 @pytest.mark.parametrize("read", [load, lambda artifacts: sample.run(artifacts, NAME)], ids=["load", "sample"])
 def test_weights_that_are_no_numbers_are_refused(prepared: Artifacts, value: float, read: Act) -> None:
     path = prepared.weights(NAME, 0)
-    path.write_bytes(path.read_bytes()[:-4] + struct.pack("<f", value))
+    state, header = read_tensors(path)
+    state[next(iter(state))].view(-1)[-1] = value
+    write_tensors(path, state, header)
     assert "best.safetensors is damaged, or thaw did not write it (weights in it are no finite numbers)" in refused(
         prepared, read
     )

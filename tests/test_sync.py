@@ -37,6 +37,13 @@ def test_metrics_intervals_and_summary_agree(variant: str) -> None:
         assert float(row["low"]) <= float(row["value"]) <= float(row["high"]), row
 
 
+def test_the_floor_is_of_as_many_images_as_are_measured() -> None:
+    with ARTIFACTS.reference("floor.csv").open() as file:
+        counts = {int(row["n"]) for row in csv.DictReader(file)}
+    budget = PARAMS.budget
+    assert counts == {budget.sample.images, budget.sample.milestone_images, budget.study.images}
+
+
 def test_every_figure_has_its_caption_and_its_artifacts() -> None:
     captions = json.loads((ARTIFACTS.figures / "captions.json").read_text())
     drawn = {path.stem: path.suffix for path in ARTIFACTS.figures.iterdir() if path.suffix not in (".json", ".svg")}
